@@ -1,0 +1,1 @@
+"""What Overnight claims in numbers, each measured against something in the same run."""

@@ -1,0 +1,301 @@
+"""One GRPO step on a group of 8, against TRL's GRPOTrainer and against our own computation without sharing.
+
+Same model, adapter, prompts, completions, rewards, optimizer and process; steps of both run in turns. `--quick` keeps
+4 of the model's 30 layers, so that the head weighs more: TRL runs it on every position, our own plain computation does
+not.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from benchmarks.figures import Figure, report
+from peft import PeftModel
+from transformers import PrinterCallback
+from transformers.utils import logging as transformers_logging
+
+from core.language.config import model_config
+from core.language.group import plain_logprobs, shared_logprobs
+from core.language.model import LoadedModel, load_model
+from core.language.row import TokenGroup
+from core.training.adapter import new_adapter
+from core.training.config import AdapterSettings, GrpoSettings
+from core.training.data import GroupData, TrainingGroup
+from core.training.methods import method_of
+from core.training.reference import attach, with_reference
+from core.training.trainer import GroupTrainer
+
+MODEL = "smollm2-135m"
+PROMPT, GROUP = 260, 8
+LENGTHS = (6, 14)
+LEARNING_RATE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is run, and what it has to reach."""
+
+    layers: int | None
+    steps: int
+    rounds: int
+    against_trl: float
+    against_plain: float
+
+
+FULL = Size(layers=None, steps=2, rounds=2, against_trl=4.5, against_plain=4.5)
+QUICK = Size(layers=4, steps=2, rounds=1, against_trl=4.5, against_plain=2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What some optimizer steps cost, and their losses."""
+
+    cpu_seconds: float
+    losses: list[float]
+
+
+def main() -> int:
+    """Print the figures; exit 1 when one falls short."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    size = QUICK if parser.parse_args().quick else FULL
+    transformers_logging.set_verbosity_error()
+    groups = make_groups(size.steps)
+    with tempfile.TemporaryDirectory() as folder:
+        ours, trl = race(size, groups, Path(folder))
+    difference = max(abs(a - b) / max(abs(b), 1e-3) for a, b in zip(ours.losses, trl.losses, strict=True))
+    plain, shared = against_plain(size, groups[0])
+    name = "SmolLM2-135M" if size.layers is None else f"SmolLM2-135M cut to {size.layers} layers"
+    limit = limit_of(groups[0].tokens)
+    return report(
+        [
+            Figure(
+                f"GRPO on groups of {GROUP}, prompts of {PROMPT} tokens, {name}, LoRA r=16, fp32: examples a CPU-second",
+                trl.cpu_seconds / ours.cpu_seconds,
+                "x",
+                size.against_trl,
+                f"TRL GRPOTrainer ({trl.cpu_seconds:.1f} CPU-s to {ours.cpu_seconds:.1f})",
+            ),
+            Figure(
+                "largest relative difference of the losses, old log-probabilities differing from new",
+                difference,
+                "",
+                1e-4,
+                "TRL GRPOTrainer",
+                at_most=True,
+            ),
+            Figure(
+                f"forward and backward of one group, prompt once (limit {limit:.1f}x)",
+                plain / shared,
+                "x",
+                size.against_plain,
+                f"the prompt with every completion ({plain:.1f} CPU-s to {shared:.1f})",
+            ),
+        ]
+    )
+
+
+def make_groups(count: int) -> list[TrainingGroup]:
+    """Random token groups with random rewards: the cost and the loss don't care what the words mean."""
+    stream = random.Random(0)
+
+    def words(length: int) -> tuple[int, ...]:
+        return tuple(stream.randrange(100, 40_000) for _ in range(length))
+
+    return [
+        TrainingGroup(
+            id=str(index),
+            tokens=TokenGroup(words(PROMPT), tuple(words(stream.randint(*LENGTHS)) for _ in range(GROUP))),
+            rewards=tuple(stream.random() for _ in range(GROUP)),
+        )
+        for index in range(count)
+    ]
+
+
+def drift(group: TrainingGroup) -> list[float]:
+    """How far the old policy's log-probabilities are from the starting policy's, token by token."""
+    stream = random.Random(group.id)
+    return [stream.gauss(0, 0.3) for completion in group.tokens.completions for _ in completion]
+
+
+def limit_of(group: TokenGroup) -> float:
+    """Tokens computed without sharing over tokens computed with it."""
+    plain = sum(len(group.prompt) + len(completion) - 1 for completion in group.completions)
+    return plain / group.computed
+
+
+def make_model(layers: int | None) -> tuple[PeftModel, LoadedModel]:
+    """SmolLM2 (or its first layers) with an adapter that already does something."""
+    config = model_config(MODEL)
+    loaded = load_model(config, "fp32", torch.device("cpu"))
+    if layers is not None:
+        loaded.model.model.layers = loaded.model.model.layers[:layers]
+        loaded.model.config.num_hidden_layers = layers
+    torch.manual_seed(0)
+    model = new_adapter(loaded.model, AdapterSettings(), config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.01)
+    return model, loaded
+
+
+def race(size: Size, groups: list[TrainingGroup], folder: Path) -> tuple[Steps, Steps]:
+    """Both train the same groups from the same weights, in turns."""
+    ours: list[Steps] = []
+    trl: list[Steps] = []
+    for turn in range(size.rounds):
+        ours.append(train_ours(make_model(size.layers)[0], groups, folder / f"ours-{turn}"))
+        trl.append(train_trl(*make_model(size.layers), groups, folder / f"trl-{turn}"))
+    return _best(ours), _best(trl)
+
+
+def train_ours(model: PeftModel, groups: list[TrainingGroup], folder: Path) -> Steps:
+    """GroupTrainer on logged groups, one group a step; the old log-probabilities are the starting weights'."""
+    settings = GrpoSettings(
+        estimator="logged",
+        learning_rate=LEARNING_RATE,
+        scheduler="constant",
+        warmup_ratio=0,
+        batch_size=1,
+        beta=0,
+        advantage_scale="std",
+        std_floor=1e-4,
+    )
+    folder.mkdir()
+    losses: list[float] = []
+
+    def log(phase: str, _step: int, _total: int, metrics: Any) -> None:
+        if phase == "train":
+            losses.append(metrics["loss"])
+
+    start = time.process_time()
+    data = with_reference(model, GroupData(tuple(groups), (), {}), folder / "reference.safetensors", "start")
+    drifted = attach(
+        data.train,
+        torch.tensor([v + d for g in data.train for v, d in zip(g.reference, drift(g), strict=True)]),
+    )
+    trainer = GroupTrainer(
+        model,
+        method=method_of(settings),
+        settings=settings,
+        train=drifted,
+        held_out=(),
+        folder=folder,
+        log=log,
+    )
+    order = list(trainer.order)
+    trainer.train()
+    spent = time.process_time() - start
+    return Steps(spent, [losses[order.index(index)] for index in range(len(groups))])
+
+
+def train_trl(model: PeftModel, loaded: LoadedModel, groups: list[TrainingGroup], folder: Path) -> Steps:
+    """GRPOTrainer on the same logged groups through `rollout_func`, its only door for them."""
+    from datasets import Dataset  # noqa: PLC0415  (half a minute, and only needed here)
+    from trl.trainer import grpo_trainer  # noqa: PLC0415
+    from trl.trainer.grpo_config import GRPOConfig  # noqa: PLC0415
+
+    order = our_order(len(groups))
+
+    def rollout(prompts: list[str], _trainer: Any) -> dict[str, Any]:
+        chosen = [groups[int(prompt)] for prompt in prompts]
+        places = [index % GROUP for index in range(len(prompts))]
+        completions = [list(g.tokens.completions[p]) for g, p in zip(chosen, places, strict=True)]
+        return {
+            "prompt_ids": [list(group.tokens.prompt) for group in chosen],
+            "completion_ids": completions,
+            "logprobs": [[0.0] * len(completion) for completion in completions],
+            "worth": [g.rewards[p] for g, p in zip(chosen, places, strict=True)],
+        }
+
+    arguments = GRPOConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=GROUP,
+        num_generations=GROUP,
+        steps_per_generation=len(groups),
+        max_completion_length=LENGTHS[1],
+        max_steps=len(groups),
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        loss_type="grpo",
+        beta=0.0,
+        shuffle_dataset=False,
+        mask_truncated_completions=False,
+        logging_steps=1,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+
+    class Drifted(grpo_trainer.GRPOTrainer):
+        """The old log-probabilities come from a policy that is some way off, as logged ones do."""
+
+        def _generate_and_score_completions(self, inputs: Any) -> Any:
+            scored = super()._generate_and_score_completions(inputs)
+            mask = scored["completion_mask"].bool()
+            scored["old_per_token_logps"][mask] += torch.tensor(
+                [d for index in order for d in drift(groups[index])]
+            )
+            return scored
+
+    trainer = Drifted(
+        model=model,
+        reward_funcs=lambda worth, **_: worth,
+        args=arguments,
+        train_dataset=Dataset.from_dict({"prompt": [str(index) for index in order]}),
+        processing_class=loaded.tokenizer,
+        rollout_func=rollout,
+    )
+    trainer.remove_callback(PrinterCallback)
+    start = time.process_time()
+    with mock.patch.object(
+        grpo_trainer, "shuffle_sequence_dict", lambda batch: batch
+    ):  # keep groups together, as ours
+        trainer.train()
+    spent = time.process_time() - start
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    return Steps(spent, [losses[order.index(index)] for index in range(len(groups))])
+
+
+def our_order(count: int) -> list[int]:
+    """The order in which GroupTrainer takes the groups."""
+    from core.training.schedule import GroupOrder  # noqa: PLC0415
+
+    return list(GroupOrder(count, GrpoSettings(batch_size=1)))
+
+
+def against_plain(size: Size, group: TrainingGroup) -> tuple[float, float]:
+    """CPU-seconds of one forward and backward pass: without sharing, and with it."""
+    model = make_model(size.layers)[0].train()
+    tokens = group.tokens
+
+    def cost(logprobs: Callable[[], torch.Tensor]) -> float:
+        start = time.process_time()
+        logprobs().mean().backward()
+        return time.process_time() - start
+
+    plain: list[float] = []
+    shared: list[float] = []
+    for _ in range(size.rounds):
+        shared.append(cost(lambda: shared_logprobs(model, [tokens])))
+        plain.append(cost(lambda: plain_logprobs(model, tokens)))
+    return min(plain), min(shared)
+
+
+def _best(turns: Sequence[Steps]) -> Steps:
+    return min(turns, key=lambda steps: steps.cpu_seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

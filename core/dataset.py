@@ -1,0 +1,163 @@
+"""Immutable sets of rows: what training and contests read, and what they are held to.
+
+A snapshot is a folder with `rows.jsonl` and `manifest.json`. The same rows give the same bytes, the
+bytes give the digest, and a reader checks it: nothing can change under a run unseen.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from core.errors import DataError, SnapshotError
+from core.files import make_folder, storage_error, write_json
+from core.record import Record
+
+ROWS = "rows.jsonl"
+MANIFEST = "manifest.json"
+
+
+class ScoredGroup(Record):
+    """Completions of one prompt with what each was worth: the row every training method reads.
+
+    `weights` is the distribution to imitate (SFT); `rewards` is what each completion earned (GRPO).
+    A group whose completions are all the legal answers is a *choice*: the policy is a softmax over them.
+    """
+
+    id: str
+    prompt: str
+    completions: tuple[str, ...] = Field(min_length=1)
+    rewards: tuple[float | None, ...] = ()
+    weights: tuple[float, ...] = ()
+    split: str = "train"
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_value_a_completion(self) -> Self:
+        for name in ("rewards", "weights"):
+            values = getattr(self, name)
+            if values and len(values) != len(self.completions):
+                raise ValueError(f"{len(values)} {name} for {len(self.completions)} completions")
+        return self
+
+
+class Snapshot(Record):
+    """A reference to an immutable set of rows: small enough to travel between tasks."""
+
+    kind: str
+    path: str
+    sha256: str
+    counts: dict[str, int]
+    skipped: dict[str, int] = Field(default_factory=dict)
+    parents: tuple[str, ...] = ()
+    notes: dict[str, Any] = Field(default_factory=dict)
+
+
+def write_snapshot(
+    folder: Path,
+    kind: str,
+    rows: Iterable[dict[str, Any]],
+    *,
+    skipped: dict[str, int] | None = None,
+    parents: tuple[str, ...] = (),
+    notes: dict[str, Any] | None = None,
+) -> Snapshot:
+    """Write rows as canonical JSONL with a manifest; the same rows give byte-identical files.
+
+    `skipped` counts the rows left out, by reason. Raises: DataError for a value JSON can't hold, StorageError.
+    """
+    make_folder(folder.parent)
+    stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        sha256, counts = _write_rows(stage / ROWS, rows)
+        snapshot = Snapshot(
+            kind=kind,
+            path=str(folder),
+            sha256=sha256,
+            counts=counts,
+            skipped=skipped or {},
+            parents=parents,
+            notes=notes or {},
+        )
+        write_json(stage / MANIFEST, snapshot.model_dump(exclude={"path"}))
+        stage.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+        stage.rename(folder)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return snapshot
+
+
+def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> tuple[str, dict[str, int]]:
+    sha, counts = hashlib.sha256(), {"rows": 0}
+    with path.open("wb") as file:
+        for row in rows:
+            line = _line(row, counts["rows"])
+            sha.update(line)
+            file.write(line)
+            counts["rows"] += 1
+            if "split" in row:
+                counts[row["split"]] = counts.get(row["split"], 0) + 1
+        file.flush()
+        os.fsync(file.fileno())
+    return sha.hexdigest(), counts
+
+
+def _line(row: dict[str, Any], number: int) -> bytes:
+    try:
+        text = json.dumps(row, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"row {number} ({row.get('id', 'no id')}) can't be written as JSON: {error}; drop or repair it"
+        ) from error
+    return text.encode() + b"\n"
+
+
+def open_snapshot(folder: Path) -> Snapshot:
+    """The snapshot a folder holds. Raises: SnapshotError when it holds none."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return Snapshot(path=str(folder), **manifest)
+    except (OSError, ValueError, TypeError) as error:
+        raise SnapshotError(
+            f"{folder} is no snapshot ({error}): give a folder that holds {MANIFEST}"
+        ) from error
+
+
+def read_rows(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
+    """The rows of a snapshot, after its bytes were held against its digest. Raises: SnapshotError."""
+    path = Path(snapshot.path) / ROWS
+    try:
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+            if actual != snapshot.sha256:
+                raise SnapshotError(
+                    f"{path} was changed after it was written (sha256 {actual[:12]}, manifest says "
+                    f"{snapshot.sha256[:12]}): delete its folder and run the stage again"
+                )
+            file.seek(0)
+            for line in file:
+                yield json.loads(line)
+    except OSError as error:
+        raise SnapshotError(f"{path} can't be read ({error}): run the stage that writes it again") from error
+
+
+def export_jsonl(snapshot: Snapshot, target: Path) -> Path:
+    """Copy a snapshot's rows and manifest where a person asked for them; byte-identical to the snapshot."""
+    for _ in read_rows(snapshot):
+        break  # the digest is checked before the first row
+    make_folder(target)
+    try:
+        for name in (ROWS, MANIFEST):
+            shutil.copyfile(Path(snapshot.path) / name, target / name)
+    except OSError as error:
+        raise storage_error(target, error) from error
+    return target / ROWS

@@ -1,0 +1,71 @@
+"""Everything Overnight raises on purpose.
+
+    OvernightError
+      ConfigError      (ValueError)    a preset, an override or a model file says something impossible
+      DataError        (ValueError)    rows that can't be used
+        SnapshotError                  a snapshot whose files don't match its manifest
+      SourceError      (OSError)       a place rows come from can't be read
+      StoreError       (OSError)       the database can't be reached or refuses
+      StorageError     (OSError)       the data folder can't be written, or is full
+      ModelError       (ValueError)    weights, tokenizer or chat template are missing or don't fit
+      TrainingError    (RuntimeError)  a training run can't go on
+        DivergedError                  the loss or the KL left the range that can be trusted
+        InterruptedTraining            the training process was ended from outside; it can go on
+      ExportError      (RuntimeError)  an exported file can't be made, or is not the model it should be
+      ServiceError     (RuntimeError)  the local server or worker can't start or can't be reached
+
+A message says what is wrong, where, and what to do about it. Every class keeps a single message
+argument, so that instances survive pickling.
+"""
+
+
+class OvernightError(Exception):
+    """The root: catch it to show one clear line to a person."""
+
+
+class ConfigError(OvernightError, ValueError):
+    """A preset, an override or a model file says something impossible."""
+
+
+class DataError(OvernightError, ValueError):
+    """Rows that can't be used."""
+
+
+class SnapshotError(DataError):
+    """A snapshot whose files don't match its manifest."""
+
+
+class SourceError(OvernightError, OSError):
+    """A place rows come from can't be read."""
+
+
+class StoreError(OvernightError, OSError):
+    """The database can't be reached or refuses."""
+
+
+class StorageError(OvernightError, OSError):
+    """The data folder can't be written, or is full."""
+
+
+class ModelError(OvernightError, ValueError):
+    """Weights, tokenizer or chat template are missing or don't fit."""
+
+
+class TrainingError(OvernightError, RuntimeError):
+    """A training run can't go on."""
+
+
+class DivergedError(TrainingError):
+    """The loss or the KL left the range that can be trusted."""
+
+
+class InterruptedTraining(TrainingError):  # noqa: N818  (an interruption, and it may pass)
+    """The training process was ended from outside; started again, it goes on from its last checkpoint."""
+
+
+class ExportError(OvernightError, RuntimeError):
+    """An exported file can't be made, or is not the model it should be."""
+
+
+class ServiceError(OvernightError, RuntimeError):
+    """The local server or worker can't start or can't be reached."""

@@ -1,0 +1,174 @@
+"""Is the exported file still the model that was trained? Measured where it matters: tokens, and decisions.
+
+The same held-out prompts are read by the merged model (float32, transformers) and by the file (llama.cpp). Greedy
+text is not compared: at a tie any rounding changes it.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from transformers import PreTrainedTokenizerBase
+
+from core.exporting.config import Cap
+from core.exporting.gguf import GgufFacts
+from core.exporting.llama_reader import LlamaCppReader
+from core.exporting.merge import token_kl
+from core.exporting.replay import EncodedPrompt, LogProbs, Reader
+from core.exporting.results import Divergence
+
+MOST_FALLBACK = 0.05
+BASE = "base"
+"""Names of readers of the base model start with this."""
+TOKENIZER_CASES = (
+    "Hello, world!",
+    "  two spaces,\ttab\nnewline\n\n\nthree newlines  ",
+    "I'll we've don't IT'S you're",
+    "3.14159 12,345 007 1e-6",
+    "naïve café Straße Łódź",
+    "日本語と中文 한국어",
+    "🙂👩‍👩‍👧 flags 🇫🇷",
+    "def f(x):\n    return x**2  # power",
+    "½ ² Ⅳ",
+    "<|im_start|>user\nA<|im_end|>\n",
+    "https://example.org/a?b=c&d=%20",
+    " A B C",
+    "العربية עברית",
+    "----====####",
+)
+
+
+@dataclass(slots=True)
+class DivergenceTally:
+    """Collects one pair of readers, prompt by prompt, so that no whole distribution is kept."""
+
+    kl: list[LogProbs] = field(default_factory=list)
+    same: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    same_choice: list[bool] = field(default_factory=list)
+    choice_kl: list[float] = field(default_factory=list)
+
+    def add(self, prompt: EncodedPrompt, reference_T_V: LogProbs, other_T_V: LogProbs) -> None:
+        """Compare one prompt; `reference_T_V` and `other_T_V` are what the two readers said."""
+        if prompt.every_position:
+            self.kl.append(token_kl(reference_T_V, other_T_V))
+            self.same.append(reference_T_V.argmax(-1) == other_T_V.argmax(-1))
+        if prompt.answers:
+            answers = list(prompt.answers)
+            p_A, q_A = _renormalised(reference_T_V[-1, answers]), _renormalised(other_T_V[-1, answers])
+            self.same_choice.append(bool(p_A.argmax() == q_A.argmax()))
+            self.choice_kl.append(float(token_kl(p_A, q_A)))
+
+    def result(self) -> Divergence:
+        """The figures of all prompts added."""
+        kl, same = np.concatenate(self.kl), np.concatenate(self.same)
+        choices = len(self.same_choice)
+        return Divergence(
+            positions=len(kl),
+            prompts=max(len(self.kl), choices),
+            kl=float(kl.mean()),
+            kl_error=_error([float(part.mean()) for part in self.kl]),
+            kl_p99=float(np.quantile(kl, 0.99)),
+            kl_max=float(kl.max()),
+            top1=float(same.mean()),
+            top1_error=_error([float(part.mean()) for part in self.same]),
+            choices=choices,
+            choice=float(np.mean(self.same_choice)) if choices else None,
+            choice_error=_error([float(same) for same in self.same_choice]),
+            choice_kl=float(np.mean(self.choice_kl)) if choices else None,
+        )
+
+
+def _renormalised(logprobs_A: LogProbs) -> LogProbs:
+    return logprobs_A - np.log(np.exp(logprobs_A - logprobs_A.max()).sum()) - logprobs_A.max()
+
+
+def _error(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def measure(
+    readers: Mapping[str, Reader], pairs: Sequence[tuple[str, str]], prompts: Sequence[EncodedPrompt]
+) -> dict[tuple[str, str], Divergence]:
+    """How far each pair's second reader is from its first, every reader asked once a prompt.
+
+    Pairs with a base model are compared on tokens only, because its decisions are nobody's concern.
+    """
+    tallies = {pair: DivergenceTally() for pair in pairs}
+    for prompt in prompts:
+        asked = [pair for pair in pairs if prompt.every_position or not _has_base(pair)]
+        names = {name for pair in asked for name in pair}
+        said = {name: readers[name].log_probabilities(prompt) for name in names}
+        for reference, other in asked:
+            tallies[reference, other].add(prompt, said[reference], said[other])
+    return {pair: tally.result() for pair, tally in tallies.items()}
+
+
+def _has_base(pair: tuple[str, str]) -> bool:
+    return any(name.startswith(BASE) for name in pair)
+
+
+def judge(
+    divergence: Divergence, cap: Cap, *, base_kl: float | None, most_ratio: float, noise_kl: float
+) -> tuple[str, ...]:
+    """What is wrong with a file, each with its figure and its limit; empty when it is the model.
+
+    Each figure gets two standard errors of benefit of the doubt. The ratio to the base model is only asked above
+    `noise_kl`, where it is quantisation and not rounding that is compared.
+    """
+    found = []
+    if divergence.kl - 2 * divergence.kl_error > cap.kl:
+        found.append(f"KL {divergence.kl:.3g} nats a token (at most {cap.kl:g})")
+    if divergence.top1 + 2 * divergence.top1_error < cap.top1:
+        found.append(f"top-1 agreement {divergence.top1:.1%} (at least {cap.top1:.1%})")
+    if divergence.kl_max > cap.kl_max:
+        found.append(f"KL of the worst token {divergence.kl_max:.3g} nats (at most {cap.kl_max:g})")
+    if divergence.choice is not None and divergence.choice + 2 * divergence.choice_error < cap.choice:
+        found.append(f"same decision {divergence.choice:.1%} (at least {cap.choice:.1%})")
+    least_kl = divergence.kl - 2 * divergence.kl_error
+    if base_kl is not None and least_kl > noise_kl and least_kl > most_ratio * base_kl:
+        found.append(f"KL {least_kl / base_kl:.2f} times that of the base model (at most {most_ratio:g})")
+    return tuple(found)
+
+
+def warn(facts: GgufFacts, divergence: Divergence, signal_kl: float | None) -> tuple[str, ...]:
+    """What is no failure but should be known."""
+    found = []
+    if facts.fallback_share > MOST_FALLBACK:
+        found.append(
+            f"{facts.fallback_share:.0%} of the weights could not take this level's type (rows not a multiple of 256): "
+            f"really {facts.bits_per_weight:.2f} bits a weight"
+        )
+    if signal_kl is not None and 0 < signal_kl < divergence.kl:
+        found.append(
+            f"what training changed (KL {signal_kl:.2g}) is less than what this level loses (KL {divergence.kl:.2g}): "
+            "prefer q8_0 or f16"
+        )
+    return tuple(found)
+
+
+def header_faults(tokenizer: PreTrainedTokenizerBase, file: LlamaCppReader) -> tuple[str, ...]:
+    """Chat template and end-of-text token, as the file holds them, against the tokenizer's."""
+    found = []
+    template = file.llama.metadata.get("tokenizer.chat_template", "")
+    if _sha(template) != _sha(str(tokenizer.chat_template)):
+        found.append("the chat template is not the tokenizer's")
+    if tokenizer.eos_token_id not in (None, file.llama.token_eos()):
+        found.append(
+            f"its end-of-text token is {file.llama.token_eos()}, the tokenizer's {tokenizer.eos_token_id}"
+        )
+    return tuple(found)
+
+
+def token_mismatches(
+    tokenizer: PreTrainedTokenizerBase, file: LlamaCppReader, texts: Sequence[str]
+) -> tuple[str, ...]:
+    """The texts that llama.cpp reads as other tokens than the tokenizer does."""
+    return tuple(
+        text for text in texts if tokenizer.encode(text, add_special_tokens=False) != file.tokens(text)
+    )
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,141 @@
+"""What a release makes, and how far an exported file may be from the model it was made from. Imports no torch."""
+
+import math
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from core.record import Record
+
+ReleaseFormat = Literal["lora", "merged", "gguf"]
+WeightType = Literal["float32", "bfloat16", "float16"]
+
+LEVELS = ("f16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m")
+"""The quantisation levels of GGUF, best first."""
+
+SMALL_MODEL = 1e9
+LARGE_MODEL = 7e9
+
+
+class Cap(Record):
+    """The farthest an exported file may be from its model; each is held against the figure minus two standard errors."""
+
+    kl: float = Field(gt=0)
+    """Mean KL divergence a token, in nats, model to file."""
+    top1: float = Field(ge=0, le=1)
+    """Share of tokens whose likeliest successor is the same."""
+    choice: float = Field(ge=0, le=1)
+    """Share of decisions (likeliest among the legal answers) that are the same."""
+    kl_max: float = math.inf
+    """KL divergence of the worst token, in nats."""
+
+
+_SMALL_CAPS = {
+    "f16": Cap(kl=1e-4, top1=0.995, choice=0.98, kl_max=0.02),
+    "q8_0": Cap(kl=0.02, top1=0.93, choice=0.90),
+    "q6_k": Cap(kl=0.20, top1=0.82, choice=0.80),
+    "q5_k_m": Cap(kl=0.30, top1=0.78, choice=0.75),
+    "q4_k_m": Cap(kl=0.30, top1=0.78, choice=0.75),
+    "q3_k_m": Cap(kl=0.60, top1=0.65, choice=0.60),
+}
+"""Under a billion parameters: what SmolLM2-135M measured, with room."""
+
+_LARGE_CAPS = {
+    "f16": Cap(kl=1e-4, top1=0.995, choice=0.98, kl_max=0.02),
+    "q8_0": Cap(kl=0.004, top1=0.96, choice=0.95),
+    "q6_k": Cap(kl=0.0165, top1=0.93, choice=0.92),
+    "q5_k_m": Cap(kl=0.03, top1=0.90, choice=0.90),
+    "q4_k_m": Cap(kl=0.09, top1=0.85, choice=0.85),
+    "q3_k_m": Cap(kl=0.30, top1=0.75, choice=0.75),
+}
+"""From seven billion: three times the KL llama.cpp publishes for Llama-3-8B (tools/perplexity/README.md)."""
+
+
+def default_cap(level: str, parameters: int) -> Cap:
+    """The cap of a level for a model of so many parameters; between small and large it is half-way."""
+    small, large = _SMALL_CAPS[level], _LARGE_CAPS[level]
+    if parameters < SMALL_MODEL:
+        return small
+    if parameters >= LARGE_MODEL:
+        return large
+    return Cap(
+        kl=math.sqrt(small.kl * large.kl),
+        top1=(small.top1 + large.top1) / 2,
+        choice=(small.choice + large.choice) / 2,
+        kl_max=small.kl_max,
+    )
+
+
+class ReleaseSettings(Record):
+    """The part of a use case's configuration that says what is released."""
+
+    formats: tuple[ReleaseFormat, ...] = ("lora", "merged", "gguf")
+    levels: tuple[str, ...] = Field(default=("f16", "q8_0"), min_length=1)
+    """Quantisation levels of the GGUF files."""
+    merged_type: WeightType = "float32"
+    """How merged weights are stored; they are always merged in float32."""
+    adapter_gguf: bool = False
+    """Also publish the adapter as GGUF, for llama.cpp's `--lora`."""
+    prompts: int = Field(default=64, ge=1)
+    """Held-out prompts whose decision is compared."""
+    token_positions: int = Field(default=2048, ge=1)
+    """Tokens, of the first of these prompts, at which the whole distribution is compared."""
+    kl_ratio: float = Field(default=1.5, gt=0)
+    """KL(model to file) over the same for the base model: how much worse than usual this model may quantise."""
+    caps: dict[str, Cap] = Field(default_factory=dict)
+    """Caps by level that replace the defaults for the model's size."""
+    threads: int = Field(default=0, ge=0)
+    """Threads for quantising and replaying; 0 takes every core."""
+
+    @field_validator("levels", "caps")
+    @classmethod
+    def _known_levels(cls, value: tuple[str, ...] | dict[str, Cap]) -> tuple[str, ...] | dict[str, Cap]:
+        unknown = [level for level in value if level not in LEVELS]
+        if unknown:
+            raise ValueError(
+                f"unknown quantisation level {', '.join(unknown)}: choose from {', '.join(LEVELS)}"
+            )
+        return value
+
+    def cap(self, level: str, parameters: int) -> Cap:
+        """The cap that holds for a level at a model's size."""
+        return self.caps.get(level) or default_cap(level, parameters)
+
+
+class ReplayPrompt(Record):
+    """A held-out prompt, and the answers that were legal after it (none when the answer is free text)."""
+
+    prompt: str
+    completions: tuple[str, ...] = ()
+
+
+class CardFacts(Record):
+    """What the model card says beside the figures of the export."""
+
+    base_model: str
+    """The public id of the base model; of a local folder only its name is written."""
+    license: str
+    summary: str
+    method: str
+    """How it was trained: 'SFT, then GRPO'."""
+    data: dict[str, str] = Field(default_factory=dict)
+    """Snapshots by name, with their digest."""
+    training: dict[str, str] = Field(default_factory=dict)
+    evaluation: dict[str, str] = Field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    language: str = "en"
+
+
+class ReleaseRequest(Record):
+    """A checkpoint to export: its adapter, the base model's folder, and what to replay."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    base: str
+    """Folder of the base model: safetensors, tokenizer and chat template."""
+    adapter: str | None = None
+    """Folder of the PEFT adapter; None releases the base model itself."""
+    prompts: tuple[ReplayPrompt, ...] = Field(min_length=1)
+    facts: CardFacts
+    settings: ReleaseSettings = Field(default_factory=ReleaseSettings)
+    switch_alias: bool = True
+    """Let `<name>-<format>` point at the new folders; False leaves that to `switch_alias` after promotion."""

@@ -1,0 +1,115 @@
+"""An adapter merged into its base model: in float32, checked weight by weight and against the adapter itself."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from core.errors import ExportError
+from core.exporting.config import WeightType
+from core.exporting.replay import EncodedPrompt, LogProbs, TransformersReader, free_memory, load_weights
+from core.files import storage_error
+from core.language.model import put_adapter
+from core.record import Record
+
+PARITY_LIMIT = {"float32": 1e-6, "bfloat16": 1e-3, "float16": 1e-3}
+"""KL divergence a token, in nats, that rounding explains."""
+LARGEST_HALF = 65504.0
+"""What f16 can hold; the converter would write infinity above it, with a warning nobody sees."""
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "chat_template.jinja",
+)
+
+
+class Merge(Record):
+    """Merged weights in a folder, and how exactly they answer as the adapter did."""
+
+    path: str
+    parameters: int
+    weight_type: WeightType
+    parity_kl: float
+    """Mean KL divergence, adapter on base to merged model as reloaded, in nats a token."""
+
+
+def merge_adapter(
+    base: Path,
+    adapter: Path | None,
+    target: Path,
+    *,
+    weight_type: WeightType = "float32",
+    probes: Sequence[EncodedPrompt] = (),
+) -> Merge:
+    """Write base and adapter as one model with the base's own tokenizer files, and read it back on the probes.
+
+    Raises: ModelError, ExportError when a weight is not finite or the merged model answers differently, StorageError.
+    """
+    model = load_weights(base)
+    adapted: Any = put_adapter(model, adapter) if adapter else model
+    adapted.eval()
+    check_finite(
+        {name: tensor for name, tensor in adapted.named_parameters() if "lora_" in name}, adapter or base
+    )
+    before = [TransformersReader(adapted).log_probabilities(probe) for probe in probes]
+    merged = adapted.merge_and_unload() if isinstance(adapted, PeftModel) else adapted
+    check_finite(merged.state_dict(), base)
+    parameters = sum(tensor.numel() for tensor in merged.parameters())
+    _save(merged.to(getattr(torch, weight_type)), base, target)
+    del model, adapted, merged
+    free_memory()
+    parity = _parity(before, target, probes)
+    if not parity <= PARITY_LIMIT[weight_type]:
+        raise ExportError(
+            f"the model merged from {adapter} answers differently from the adapter it was made from (KL {parity:.2g} "
+            f"nats a token, at most {PARITY_LIMIT[weight_type]:g}): train without LoRA on embeddings tied to the head"
+        )
+    return Merge(path=str(target), parameters=parameters, weight_type=weight_type, parity_kl=parity)
+
+
+def check_finite(tensors: dict[str, torch.Tensor], source: Path) -> None:
+    """Raises: ExportError that names the first weight that is not finite or too large for f16."""
+    for name, tensor in tensors.items():
+        largest = tensor.abs().max().item() if tensor.numel() else 0.0
+        if not largest <= LARGEST_HALF:  # also true for NaN
+            what = f"holds {largest:g}, more than f16 can" if np.isfinite(largest) else "is not finite"
+            raise ExportError(
+                f"tensor {name} of {source} {what}: the training diverged, take an earlier checkpoint"
+            )
+
+
+def _save(model: PreTrainedModel, base: Path, target: Path) -> None:
+    """The tokenizer is copied, not saved again: transformers 5 leaves out `tokenizer.model`."""
+    try:
+        model.save_pretrained(target)
+        for name in _TOKENIZER_FILES:
+            if (base / name).is_file():
+                shutil.copyfile(base / name, target / name)
+    except OSError as error:
+        raise storage_error(target, error) from error
+
+
+def _parity(before: Sequence[LogProbs], target: Path, probes: Sequence[EncodedPrompt]) -> float:
+    if not probes:
+        return 0.0
+    reader = TransformersReader(load_weights(target))
+    after = [reader.log_probabilities(probe) for probe in probes]
+    return float(
+        np.mean(np.concatenate([token_kl(p_T_V, q_T_V) for p_T_V, q_T_V in zip(before, after, strict=True)]))
+    )
+
+
+def token_kl(reference_T_V: LogProbs, other_T_V: LogProbs) -> LogProbs:
+    """KL divergence of each token's distribution (T,), in nats, from log-probabilities (T, V)."""
+    return (np.exp(reference_T_V) * (reference_T_V - other_T_V)).sum(axis=-1)

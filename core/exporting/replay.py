@@ -1,0 +1,98 @@
+"""The same prompts read by the model as trained and by an exported file: next-token log-probabilities of each."""
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from core.errors import ModelError
+from core.exporting.config import ReplayPrompt
+from core.language.tokens import letter_token, prompt_tokens
+
+LogProbs = npt.NDArray[np.float32]
+"""Computed in float64, kept in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """A prompt's tokens, and the tokens of the answers that were legal after it."""
+
+    tokens: tuple[int, ...]
+    answers: tuple[int, ...]
+    every_position: bool
+    """Compare the distribution at every token, not only at the last."""
+
+
+class Reader(Protocol):
+    """Whatever can say how likely each next token is."""
+
+    def log_probabilities(self, prompt: EncodedPrompt) -> LogProbs:
+        """Natural log-probabilities (T, V) at every position, or (1, V) at the last."""
+
+
+def encode_prompts(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[ReplayPrompt], token_positions: int
+) -> list[EncodedPrompt]:
+    """Prompts as tokens; the first of them, up to `token_positions` tokens, are compared at every position.
+
+    Raises: ModelError when an answer is not one token.
+    """
+    encoded, left = [], token_positions
+    for row in prompts:
+        tokens = prompt_tokens(tokenizer, row.prompt)
+        answers = tuple(letter_token(tokenizer, answer) for answer in row.completions)
+        encoded.append(EncodedPrompt(tokens, answers, every_position=left > 0))
+        left -= len(tokens)
+    return encoded
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A model folder's tokenizer. Raises: ModelError when it, or its chat template, is missing."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{folder} holds no tokenizer that can be read ({_line(error)}): copy the model's own there"
+        ) from error
+    if not tokenizer.chat_template:
+        raise ModelError(f"the tokenizer in {folder} has no chat template: use an instruct model")
+    return tokenizer
+
+
+def load_weights(folder: Path) -> PreTrainedModel:
+    """A folder's weights in float32 on the CPU, where merging and comparing are exact. Raises: ModelError."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder} can't be loaded as a language model: {_line(error)}") from error
+    return model.eval()
+
+
+class TransformersReader:
+    """A model read by transformers, in float32: the reference."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+
+    def log_probabilities(self, prompt: EncodedPrompt) -> LogProbs:
+        """See `Reader`."""
+        ids_1_T = torch.tensor([prompt.tokens])
+        with torch.inference_mode():
+            logits_T_V = self._model(ids_1_T, logits_to_keep=0 if prompt.every_position else 1).logits[0]
+            return torch.log_softmax(logits_T_V.double(), dim=-1).float().numpy()
+
+
+def free_memory() -> None:
+    """Drop the weights nobody holds any more before the next are loaded."""
+    gc.collect()
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

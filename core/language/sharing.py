@@ -1,0 +1,57 @@
+"""Which models can compute a prompt once for all its completions, and why the others can't."""
+
+from dataclasses import dataclass
+from typing import Any
+
+CHECKED = frozenset(
+    {"llama", "qwen2", "qwen3", "mistral", "phi3", "olmo2", "smollm3", "granite", "gpt_neox", "gemma3_text"}
+)
+"""Architectures whose log-probabilities and gradients were held against the plain computation (see the tests)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Whether prompts are computed once; `reason` is a sentence for the report."""
+
+    shared: bool
+    reason: str
+
+
+def sharing(config: Any, longest: int) -> Sharing:
+    """Whether a model of this `transformers` config shares prompts in groups of up to `longest` tokens."""
+    kind = config.model_type
+    if kind not in CHECKED:
+        return _plain(f"architecture '{kind}' has not been checked with shared prompts")
+    if getattr(config, "attn_logit_softcapping", None):
+        return _plain(f"'{kind}' caps its attention scores")
+    if getattr(config, "attention_dropout", 0.0):
+        return _plain(f"'{kind}' drops attention weights in training")
+    window = _window(config)
+    if window is not None and window < longest:
+        return _plain(f"'{kind}' looks back {window} tokens, and the longest row has {longest}")
+    original = _rope(config).get("original_max_position_embeddings")
+    if (
+        original is not None
+        and _rope(config).get("rope_type") in ("longrope", "dynamic")
+        and longest > original
+    ):
+        return _plain(
+            f"'{kind}' changes its position factors beyond {original} tokens, and the longest row has {longest}"
+        )
+    return Sharing(shared=True, reason="each prompt is computed once for all its completions")
+
+
+def _plain(reason: str) -> Sharing:
+    return Sharing(shared=False, reason=f"each completion is computed with its own prompt: {reason}")
+
+
+def _window(config: Any) -> int | None:
+    window = getattr(config, "sliding_window", None)
+    layers = getattr(config, "layer_types", None)
+    if layers is not None:
+        return window if "sliding_attention" in layers else None
+    return window if getattr(config, "use_sliding_window", True) else None
+
+
+def _rope(config: Any) -> dict[str, Any]:
+    return getattr(config, "rope_parameters", None) or {}

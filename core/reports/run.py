@@ -1,0 +1,125 @@
+"""The report of one run, whatever the use case: what ran, what it read, what it learnt, what became of it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from core.checkpoint import Checkpoint
+from core.reports.contest import evaluation_section
+from core.reports.figures import Curve, loss_curve, reward_curve
+from core.reports.markdown import Report, bold, bullets, byte_size, duration, heading, picture, table
+from core.reports.release import release_section
+from core.reports.story import Story
+from core.run import Run
+from core.training.progress import TrainingProgress
+
+
+def run_report(run: Run, story: Story) -> Report:
+    """The whole report of a run, the verdict first."""
+    report = Report(f"{run.use_case.title}: {_outcome(story)}")
+    report.add(*_verdict(story))
+    if story.evaluation is not None:
+        report.add(*evaluation_section(story.evaluation))
+    report.add(*run.use_case.sections(run.config, story))
+    for method, curves in story.curves.items():
+        report.add(*_training(method, story.checkpoints[method], curves))
+    if story.release is not None:
+        report.add(*release_section(story.release))
+    return report.add(*_snapshots(story), *_checkpoints(story.checkpoints.values()), *_run(run, story))
+
+
+def _outcome(story: Story) -> str:
+    if story.promotion is not None:
+        return "promoted" if story.promotion.promoted else f"incumbent kept ({story.promotion.verdict})"
+    if story.evaluation is not None:
+        return str(story.evaluation.verdict)
+    return ", ".join(story.seconds) or "nothing ran"
+
+
+def _verdict(story: Story) -> Iterable[str]:
+    if story.promotion is not None:
+        yield bold(story.promotion.reason)
+
+
+def _training(method: str, checkpoint: Checkpoint, curves: Sequence[TrainingProgress]) -> Iterable[str]:
+    yield heading(f"Training: {method.upper()}")
+    yield bullets(str(sentence) for sentence in checkpoint.notes.get("said", ()))
+    if dropped := checkpoint.notes.get("dropped"):
+        yield table(("groups left out", "count"), sorted(dropped.items()))
+    if method == "grpo":
+        regrets = {name: curve(curves, "eval", f"regret_{name}") for name in ("greedy", "sampled")}
+        yield picture(reward_curve(curve(curves, "train", "reward"), regrets), f"{method}: reward and regret")
+    else:
+        held_out = curve(curves, "eval", "loss")
+        yield picture(loss_curve(curve(curves, "train", "loss"), held_out), f"{method}: loss")
+    yield table(("held-out figure", "at the start", "of the checkpoint kept"), _looks(checkpoint, curves))
+
+
+def curve(curves: Sequence[TrainingProgress], phase: str, name: str) -> Curve:
+    """One figure of the training's progress, by step."""
+    points = [(at.step, at.metrics[name]) for at in curves if at.phase == phase and name in at.metrics]
+    return Curve([step for step, _ in points], [value for _, value in points])
+
+
+def _looks(checkpoint: Checkpoint, curves: Sequence[TrainingProgress]) -> Iterable[Sequence[object]]:
+    looks = {at.step: at.metrics for at in curves if at.phase == "eval"}
+    if not looks:
+        return []
+    first = looks[min(looks)]
+    best = looks.get(int(checkpoint.notes.get("best_step", max(looks))), looks[max(looks)])
+    return [(name, value, best.get(name)) for name, value in first.items()]
+
+
+def _snapshots(story: Story) -> Iterable[str]:
+    if not story.snapshots:
+        return
+    yield heading("Rows")
+    yield table(
+        ("snapshot", "rows", "train", "test", "left out", "sha256"),
+        [
+            (
+                stage,
+                snapshot.counts.get("rows"),
+                snapshot.counts.get("train"),
+                snapshot.counts.get("test"),
+                "; ".join(f"{reason}: {count}" for reason, count in snapshot.skipped.items()) or "none",
+                snapshot.sha256[:12],
+            )
+            for stage, snapshot in story.snapshots.items()
+        ],
+    )
+
+
+def _checkpoints(checkpoints: Iterable[Checkpoint]) -> Iterable[str]:
+    rows = [_checkpoint_row(checkpoint) for checkpoint in checkpoints]
+    if rows:
+        yield heading("Checkpoints")
+        yield (
+            "Each can be the start of a training (`--param start=DIGEST`) or the agent of a tournament "
+            "(`--param checkpoint=DIGEST`)."
+        )
+        yield table(("checkpoint", "digest", "size", "written (UTC)", "started from", "folder"), rows)
+
+
+def _checkpoint_row(checkpoint: Checkpoint) -> Sequence[object]:
+    files = [file for file in Path(checkpoint.path).glob("*") if file.is_file()]
+    written = max((file.stat().st_mtime for file in files), default=None)
+    return (
+        checkpoint.method,
+        checkpoint.sha256[:12],
+        byte_size(sum(file.stat().st_size for file in files)),
+        None if written is None else datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        ", ".join(parent[:12] for parent in checkpoint.parents) or None,
+        checkpoint.path,
+    )
+
+
+def _run(run: Run, story: Story) -> Iterable[str]:
+    yield heading("What ran")
+    yield table(("stage", "time"), [(stage, duration(seconds)) for stage, seconds in story.seconds.items()])
+    yield bullets(
+        (
+            f"run `{run.id}`, preset `{run.preset}`, model `{run.config.model}`",
+            f"code `{run.code_revision}`, config `{run.config_digest[:12]}` (`{run.folder / 'config.resolved.json'}`)",
+        )
+    )

@@ -1,0 +1,46 @@
+"""Every test and interval that Overnight reports; the one home of scipy."""
+
+from core.statistics.normal import normal_cdf, normal_quantile, t_p_value, t_quantile, z_score
+from core.statistics.paired import cluster_means, mean_interval, paired_t, paired_test
+from core.statistics.planning import (
+    clusters_needed,
+    holm,
+    minimum_detectable_effect,
+    obrien_fleming_bounds,
+)
+from core.statistics.proportions import (
+    chi_squared,
+    goodness_of_fit,
+    mcnemar,
+    newcombe_interval,
+    wilson_interval,
+)
+from core.statistics.results import HypothesisTest, Interval, PairedDifference
+from core.statistics.sign_flip import MOST_CLUSTERS, sign_flip_interval, sign_flip_p_value
+
+__all__ = [
+    "MOST_CLUSTERS",
+    "HypothesisTest",
+    "Interval",
+    "PairedDifference",
+    "chi_squared",
+    "cluster_means",
+    "clusters_needed",
+    "goodness_of_fit",
+    "holm",
+    "mcnemar",
+    "mean_interval",
+    "minimum_detectable_effect",
+    "newcombe_interval",
+    "normal_cdf",
+    "normal_quantile",
+    "obrien_fleming_bounds",
+    "paired_t",
+    "paired_test",
+    "sign_flip_interval",
+    "sign_flip_p_value",
+    "t_p_value",
+    "t_quantile",
+    "wilson_interval",
+    "z_score",
+]

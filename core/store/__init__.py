@@ -1,0 +1,1 @@
+"""What Overnight remembers: runs, snapshots, checkpoints, evaluations, releases, promotions and champions."""

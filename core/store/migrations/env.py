@@ -1,0 +1,20 @@
+"""What alembic runs: the migrations, over the connection that `core.store.migrate` holds."""
+
+from alembic import context
+
+from core.store.tables import SCHEMA, StoredRow
+
+
+def _ours(name: str | None, type_: str, _parents: object) -> bool:
+    return type_ != "schema" or name == SCHEMA
+
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=StoredRow.metadata,
+    version_table_schema=SCHEMA,
+    include_schemas=True,
+    include_name=_ours,
+)
+with context.begin_transaction():
+    context.run_migrations()

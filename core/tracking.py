@@ -1,0 +1,71 @@
+"""Weights & Biases: losses, rewards and evaluations of a run; offline unless a key is set."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from core.files import make_folder
+from core.record import Record
+
+
+class TrackingSettings(Record):
+    """Where curves go besides the report."""
+
+    wandb: Literal["auto", "online", "offline", "off"] = "auto"
+    """auto: online when WANDB_API_KEY is set, else offline files in the run's folder."""
+    project: str = "overnight"
+
+
+def mode(settings: TrackingSettings) -> Literal["online", "offline", "disabled"]:
+    """What `auto` means on this machine: a key makes it online, WANDB_MODE wins over both."""
+    if settings.wandb == "off" or os.environ.get("WANDB_MODE") == "disabled":
+        return "disabled"
+    if settings.wandb == "auto":
+        return "online" if os.environ.get("WANDB_API_KEY") else "offline"
+    return settings.wandb
+
+
+class Tracker:
+    """One W&B run for one stage of an Overnight run; grouped by the run, and resumed under the same id."""
+
+    def __init__(
+        self, settings: TrackingSettings, folder: Path, run_id: str, stage: str, config: Mapping[str, Any]
+    ) -> None:
+        self._run: Any = None
+        if mode(settings) == "disabled":
+            return
+        import wandb  # noqa: PLC0415  (a second to import, and not needed when it is off)
+
+        self._run = wandb.init(
+            project=settings.project,
+            group=run_id,
+            job_type=stage,
+            name=f"{stage}-{run_id[:8]}",
+            id=f"{run_id[:24]}-{stage}",
+            resume="allow",
+            mode=mode(settings),
+            dir=str(make_folder(folder)),
+            config=dict(config),
+            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True),
+        )
+
+    def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record figures at a step."""
+        if self._run is not None:
+            self._run.log(dict(metrics), step=step)
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Record final figures."""
+        if self._run is not None:
+            self._run.summary.update(dict(values))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._run is not None:
+            self._run.finish(exit_code=0 if error is None else 1)

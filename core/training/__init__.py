@@ -1,0 +1,1 @@
+"""Training language models on groups: one prompt, several completions, a score for each."""

@@ -1,0 +1,100 @@
+"""Checkpoints a killed run can trust: a folder counts only when every file in it is whole."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.files import file_digest, make_folder, storage_error, write_json
+
+SEAL = "complete.json"
+BEST = "best.json"
+
+
+def seal(folder: Path) -> None:
+    """Write down the digest of every file in a checkpoint folder; from now on it counts."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+    write_json(folder / SEAL, {str(path.relative_to(folder)): file_digest(path) for path in files})
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint folder is sealed and every file is as it was then."""
+    try:
+        digests: dict[str, str] = json.loads((folder / SEAL).read_text())
+        return all(file_digest(folder / name) == digest for name, digest in digests.items())
+    except (OSError, ValueError):
+        return False
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole `checkpoint-N` in a folder; the ones cut short are removed."""
+    found = sorted(
+        folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True
+    )
+    for path in found:
+        if is_whole(path):
+            return path
+        shutil.rmtree(path, ignore_errors=True)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best checkpoint so far, by a held-out figure of which less is better."""
+
+    folder: Path
+    step: int
+    value: float
+    metrics: dict[str, float]
+
+
+def read_best(folder: Path) -> Best | None:
+    """The best checkpoint a training folder holds; published by a rename, so it is whole."""
+    found = sorted((folder / "best").glob("step-*"))
+    if not found:
+        return None
+    values = json.loads((found[-1] / BEST).read_text())
+    return Best(found[-1], values["step"], values["value"], values["metrics"])
+
+
+def keep_best(
+    folder: Path, step: int, value: float, metrics: Mapping[str, float], save: Callable[[Path], None]
+) -> Best:
+    """Publish a new best checkpoint, then remove the one it beats. Raises: StorageError."""
+    parent = make_folder(folder / "best")
+    target = parent / f"step-{step:06d}"
+    beaten = [path for path in parent.glob("step-*") if path != target]
+    publish(target, lambda stage: _fill(stage, step, value, metrics, save))
+    for path in beaten:
+        shutil.rmtree(path, ignore_errors=True)
+    return Best(target, step, value, dict(metrics))
+
+
+def publish(target: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder aside and move it into place at once. Raises: StorageError."""
+    stage = Path(tempfile.mkdtemp(dir=make_folder(target.parent), prefix=f".{target.name}."))
+    try:
+        write(stage)
+        make_readable(stage)
+        shutil.rmtree(target, ignore_errors=True)
+        stage.rename(target)
+    except OSError as error:
+        raise storage_error(target, error) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def make_readable(folder: Path) -> None:
+    """Let other users read a folder: safetensors and temporary folders are made for their owner alone."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _fill(
+    stage: Path, step: int, value: float, metrics: Mapping[str, float], save: Callable[[Path], None]
+) -> None:
+    save(stage)
+    write_json(stage / BEST, {"step": step, "value": value, "metrics": dict(metrics)})

@@ -1,0 +1,194 @@
+"""What a training method is: a loss on a batch, what to look at on held-out groups, and which look is best."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.training.config import GrpoSettings, MethodSettings, SftSettings
+from core.training.data import GroupBatch
+from core.training.losses import (
+    advantages,
+    choice_entropy,
+    choice_kl,
+    choice_logprobs,
+    choice_sft,
+    completion_sums,
+    expected_advantage,
+    grpo,
+    k3,
+    sft,
+)
+
+Loss = Callable[[Tensor, GroupBatch, int], tuple[Tensor, dict[str, float]]]
+Look = Callable[[Tensor, GroupBatch], dict[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMethod:
+    """One way to learn from groups."""
+
+    name: str
+    loss: Loss
+    """(token log-probabilities, batch, step) to the loss and what the curves show."""
+    look: Look
+    """(token log-probabilities, batch) to figures of each held-out group, (B,) each."""
+    criterion: str
+    """The held-out figure whose lowest mean is the best checkpoint."""
+    needs_reference: bool
+
+
+def method_of(settings: MethodSettings) -> GroupMethod:
+    """The method that settings describe."""
+    if isinstance(settings, SftSettings):
+        return GroupMethod("sft", _sft_loss, _sft_look, criterion="loss", needs_reference=False)
+    losses: dict[str, Loss] = {
+        "exact": _exact(settings),
+        "sampled": _Sampled(settings),
+        "logged": _logged(settings),
+    }
+    return GroupMethod(
+        "grpo", losses[settings.estimator], _grpo_look, criterion="regret_greedy", needs_reference=True
+    )
+
+
+def policy(logprobs_N: Tensor, batch: GroupBatch) -> Tensor:
+    """Log-probabilities of the completions of each group, renormalised over them: (B, G)."""
+    sums_M = completion_sums(logprobs_N, batch.completion_N, len(batch.place_M))
+    return choice_logprobs(batch.table(sums_M), batch.legal_B_G)
+
+
+def _sft_loss(logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+    del step
+    if batch.legal_B_G.shape[1] == 1:
+        return sft(logprobs_N), {}
+    logprobs_B_G = policy(logprobs_N, batch)
+    agreement_B = logprobs_B_G.argmax(-1) == batch.weights_B_G.argmax(-1)
+    return choice_sft(logprobs_B_G, batch.weights_B_G), {"top1": agreement_B.float().mean().item()}
+
+
+def _sft_look(logprobs_N: Tensor, batch: GroupBatch) -> dict[str, Tensor]:
+    if batch.legal_B_G.shape[1] == 1:
+        lengths_M = completion_sums(torch.ones_like(logprobs_N), batch.completion_N, len(batch.place_M))
+        return {"loss": -completion_sums(logprobs_N, batch.completion_N, len(batch.place_M)) / lengths_M}
+    logprobs_B_G = policy(logprobs_N, batch)
+    return {
+        "loss": -(batch.weights_B_G * logprobs_B_G.masked_fill(~batch.legal_B_G, 0.0)).sum(-1),
+        "top1": (logprobs_B_G.argmax(-1) == batch.weights_B_G.argmax(-1)).float(),
+    }
+
+
+def _grpo_look(logprobs_N: Tensor, batch: GroupBatch) -> dict[str, Tensor]:
+    """Regret is the best reward of a group minus the reward of what the policy does."""
+    logprobs_B_G = policy(logprobs_N, batch)
+    best_B = batch.rewards_B_G.masked_fill(~batch.legal_B_G, float("-inf")).max(-1).values
+    greedy_B = batch.rewards_B_G.gather(-1, logprobs_B_G.argmax(-1, keepdim=True))[:, 0]
+    sampled_B = (logprobs_B_G.exp() * batch.rewards_B_G).sum(-1)
+    return {
+        "regret_greedy": best_B - greedy_B,
+        "regret_sampled": best_B - sampled_B,
+        "reward_greedy": greedy_B,
+        "reward": sampled_B,
+        "entropy": choice_entropy(logprobs_B_G),
+        "kl": choice_kl(logprobs_B_G, policy(batch.reference_N, batch)),
+    }
+
+
+def _advantages(batch: GroupBatch, settings: GrpoSettings) -> Tensor:
+    return advantages(batch.rewards_B_G, batch.legal_B_G, settings.advantage_scale, settings.std_floor)
+
+
+def _curves(logprobs_B_G: Tensor, kl_B: Tensor, batch: GroupBatch) -> dict[str, float]:
+    logprobs_B_G = logprobs_B_G.detach()
+    return {
+        "reward": (logprobs_B_G.exp() * batch.rewards_B_G).sum(-1).mean().item(),
+        "entropy": choice_entropy(logprobs_B_G).mean().item(),
+        "kl": kl_B.detach().mean().item(),
+    }
+
+
+def _exact(settings: GrpoSettings) -> Loss:
+    def loss(logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        del step
+        logprobs_B_G = policy(logprobs_N, batch)
+        kl_B = choice_kl(logprobs_B_G, policy(batch.reference_N, batch))
+        value = expected_advantage(logprobs_B_G, _advantages(batch, settings), kl_B, settings.beta)
+        return value, _curves(logprobs_B_G, kl_B, batch)
+
+    return loss
+
+
+def _logged(settings: GrpoSettings) -> Loss:
+    """The completions were drawn by the policy training starts from, so its log-probabilities are the old ones."""
+
+    def loss(logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        del step
+        advantages_M = batch.of_completions(_advantages(batch, settings))
+        value = grpo(
+            logprobs_N,
+            batch.reference_N,
+            advantages_M[batch.completion_N],
+            batch.completion_N,
+            clip_range=settings.clip_range,
+            loss_type=settings.loss_type,
+            reference_N=batch.reference_N,
+            beta=settings.beta,
+        )
+        kl_N = k3(logprobs_N.detach(), batch.reference_N)
+        return value, _curves(policy(logprobs_N, batch), kl_N, batch)
+
+    return loss
+
+
+@dataclass(slots=True)
+class _Sampled:
+    """Answers drawn from the current policy, and kept for `num_iterations` updates."""
+
+    settings: GrpoSettings
+    draws: dict[str, tuple[int, list[int], Tensor]] = field(default_factory=dict)
+    """For each group: which draw, the answers drawn, and their log-probabilities then."""
+
+    def __call__(self, logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        logprobs_B_G = policy(logprobs_N, batch)
+        reference_B_G = policy(batch.reference_N, batch)
+        drawn_B_S, old_B_S = self._drawn(logprobs_B_G.detach(), batch, step // self.settings.num_iterations)
+        rewards_B_S = batch.rewards_B_G.gather(-1, drawn_B_S)
+        every_B_S = torch.ones_like(drawn_B_S, dtype=torch.bool)
+        settings = self.settings
+        value = grpo(
+            logprobs_B_G.gather(-1, drawn_B_S).flatten(),
+            old_B_S.flatten(),
+            advantages(rewards_B_S, every_B_S, settings.advantage_scale, settings.std_floor).flatten(),
+            torch.arange(drawn_B_S.numel(), device=drawn_B_S.device),
+            clip_range=settings.clip_range,
+            loss_type=settings.loss_type,
+            reference_N=reference_B_G.gather(-1, drawn_B_S).flatten(),
+            beta=settings.beta,
+        )
+        return value, _curves(logprobs_B_G, choice_kl(logprobs_B_G, reference_B_G), batch)
+
+    def _drawn(self, logprobs_B_G: Tensor, batch: GroupBatch, draw: int) -> tuple[Tensor, Tensor]:
+        rows = []
+        for group, logprobs_G in zip(batch.groups, logprobs_B_G, strict=True):
+            kept = self.draws.get(group.id)
+            if kept is None or kept[0] != draw:
+                answers = sample(logprobs_G, self.settings.group_size, (self.settings.seed, draw), group.id)
+                kept = (draw, answers, logprobs_G[answers])
+            rows.append(kept)
+        self.draws = {group.id: row for group, row in zip(batch.groups, rows, strict=True)} | {
+            key: row for key, row in self.draws.items() if row[0] == draw
+        }
+        drawn_B_S = torch.tensor([answers for _, answers, _ in rows], device=logprobs_B_G.device)
+        return drawn_B_S, torch.stack([old_S for _, _, old_S in rows])
+
+
+def sample(logprobs_G: Tensor, count: int, seed: tuple[int, ...], group_id: str) -> list[int]:
+    """Draw answers; each group has a random stream of its own, so that a resumed run draws the same."""
+    stream = int.from_bytes(hashlib.sha256(group_id.encode()).digest()[:8], "big")
+    uniform_S = np.random.default_rng([*seed, stream]).random(count)
+    cumulative_G = logprobs_G.double().exp().cumsum(-1).cpu().numpy()
+    places = np.searchsorted(cumulative_G / cumulative_G[-1], uniform_S, side="right")
+    return [int(place) for place in places]

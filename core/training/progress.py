@@ -1,0 +1,69 @@
+"""What a training process tells while it works: one JSON line an event, appended, never rewritten."""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from core.record import Record
+
+PROGRESS = "progress.jsonl"
+
+Phase = Literal["loading", "reference", "train", "eval", "done"]
+
+
+class TrainingProgress(Record):
+    """One line: where training stands, and what was measured there."""
+
+    phase: Phase
+    step: int
+    total_steps: int
+    metrics: dict[str, float] = Field(default_factory=dict)
+    time: float
+    """Seconds since 1970."""
+    said: str = ""
+    """A sentence for a person, where there is something to say."""
+
+
+def append_progress(
+    folder: Path,
+    phase: Phase,
+    step: int,
+    total_steps: int,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    said: str = "",
+) -> None:
+    """Add one line to a training folder's progress; figures that are no numbers are left out."""
+    finite = {name: float(value) for name, value in (metrics or {}).items() if math.isfinite(value)}
+    line = TrainingProgress(
+        phase=phase, step=step, total_steps=total_steps, metrics=finite, time=time.time(), said=said
+    )
+    with (folder / PROGRESS).open("a", encoding="utf-8") as file:
+        file.write(line.model_dump_json() + "\n")
+
+
+def parse_progress(line: str) -> TrainingProgress | None:
+    """One line, or None where a killed process left half of one."""
+    try:
+        return TrainingProgress.model_validate(json.loads(line))
+    except (ValueError, ValidationError):
+        return None
+
+
+def read_progress(folder: Path) -> list[TrainingProgress]:
+    """A training folder's curves in the order of their steps.
+
+    A resumed run does some steps again; the line written last stands for each step.
+    """
+    path = folder / PROGRESS
+    latest: dict[tuple[str, int], TrainingProgress] = {}
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        line = parse_progress(text)
+        if line is not None:
+            latest[line.phase, line.step] = line
+    return sorted(latest.values(), key=lambda line: (line.step, line.time))

@@ -1,0 +1,47 @@
+"""Which groups come when, and how large each step is: decided before the first step, by the settings alone."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from core.training.config import GrpoSettings, MethodSettings
+
+
+class GroupOrder(Sampler[int]):
+    """The whole run's order of groups: every epoch a new shuffle, decided by the seed alone.
+
+    With `repeats`, each batch comes several times in a row (several updates on one draw of completions).
+    """
+
+    def __init__(self, groups: int, settings: MethodSettings) -> None:
+        repeats = settings.num_iterations if isinstance(settings, GrpoSettings) else 1
+        stream = np.random.default_rng(settings.seed)
+        order = np.concatenate([stream.permutation(groups) for _ in range(settings.epochs)]).tolist()
+        size = settings.batch_size
+        if repeats > 1:
+            order = order[: max(len(order) // size, 1) * size]
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        self._order: list[int] = [item for batch in batches for _ in range(repeats) for item in batch]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._order)
+
+
+def learning_rate_factor(settings: MethodSettings, steps: int) -> Callable[[int], float]:
+    """What the learning rate is multiplied by at each step (from 0): rise over the warm-up, then the decay."""
+    warmup = max(1, math.ceil(settings.warmup_ratio * steps))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        left = max(0.0, (steps - step) / max(1, steps - warmup))
+        if settings.scheduler == "linear":
+            return left
+        return 0.5 * (1 - math.cos(math.pi * left)) if settings.scheduler == "cosine" else 1.0
+
+    return factor

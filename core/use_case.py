@@ -1,0 +1,59 @@
+"""What a product must say about itself; everything else is shared."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.checkpoint import Checkpoint
+from core.dataset import Snapshot
+from core.evaluation import Contest, EvaluationSettings
+from core.exporting.config import ReleaseSettings
+from core.record import Record
+from core.reports.story import Story
+from core.tracking import TrackingSettings
+from core.training.config import AdapterSettings, GrpoSettings, SftSettings
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done, in [0, 1], and a few words."""
+
+
+class UseCaseConfig(Record):
+    """The sections every use case has; a use case adds its own."""
+
+    model: str
+    """A file in configs/models, a hub id, or a local folder."""
+    slot: str = "default"
+    """Which champion of the use case this run competes for."""
+    adapter: AdapterSettings
+    sft: SftSettings
+    grpo: GrpoSettings
+    evaluation: EvaluationSettings
+    release: ReleaseSettings
+    tracking: TrackingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class UseCase:
+    """One product: its settings, its rows, its rewards, its contest, and its part of the report.
+
+    Every function takes the use case's own config first. Those that make a snapshot take the folder to write.
+    """
+
+    name: str
+    title: str
+    config: type[UseCaseConfig]
+    collect: Callable[[Any, Path, Progress], Snapshot]
+    """Rows from their source, parsed."""
+    reward: Callable[[Any, Snapshot, Path, Progress], Snapshot]
+    """What each completion of each row was worth."""
+    groups: Callable[[Any, str, Snapshot, Path], Snapshot]
+    """The scored groups one method ('sft', 'grpo') trains on, split into train and test."""
+    contest: Callable[[Any, Mapping[str, Checkpoint], Progress], tuple[Contest, Contest]]
+    """The entrants and the use case's own baselines on the same held-out items; and a baseline against itself."""
+    replay: Callable[[Any, Snapshot], tuple[dict[str, Any], ...]]
+    """Held-out prompts with their legal completions, for the check of an exported file."""
+    sections: Callable[[Any, Story], tuple[str, ...]]
+    """The parts of the report that only this use case can write, as markdown."""
+    reads: Mapping[str, tuple[str, ...]]
+    """The config sections each stage reads: what its cache key holds."""

@@ -1,0 +1,25 @@
+"""The products. A new one is a folder here, its configs, one flow, and one name in USE_CASES."""
+
+from enum import StrEnum
+
+from core.config import presets
+from core.use_case import UseCase
+from core.use_cases.fantasy_draft import FANTASY_DRAFT
+
+USE_CASES: tuple[UseCase, ...] = (FANTASY_DRAFT,)
+
+class UseCaseName(StrEnum):
+    """The use cases that a flow's form offers, made from the registry."""
+
+    vars().update({use_case.name: use_case.name for use_case in USE_CASES})
+
+
+class Preset(StrEnum):
+    """The presets that a flow's form offers, made from the config files."""
+
+    vars().update({name: name for use_case in USE_CASES for name in presets(use_case.name)})
+
+
+def use_case_named(name: str) -> UseCase:
+    """The registered use case of that name."""
+    return next(use_case for use_case in USE_CASES if use_case.name == name)

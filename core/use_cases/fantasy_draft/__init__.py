@@ -1,0 +1,26 @@
+"""A draft agent for fantasy football: simulated snake drafts, the value of a roster, a 12-team league tournament."""
+
+from core.use_case import UseCase
+from core.use_cases.fantasy_draft.config import FantasyDraftConfig
+from core.use_cases.fantasy_draft.contest import contest
+from core.use_cases.fantasy_draft.report import sections
+from core.use_cases.fantasy_draft.rows import collect, groups, replay, reward
+
+FANTASY_DRAFT = UseCase(
+    name="fantasy_draft",
+    title="Fantasy draft",
+    config=FantasyDraftConfig,
+    collect=collect,
+    reward=reward,
+    groups=groups,
+    contest=contest,
+    replay=replay,
+    sections=sections,
+    reads={
+        "collect": ("players", "field", "collect"),
+        "reward": ("players", "field", "collect", "reward"),
+        "groups-sft": (),
+        "groups-grpo": (),
+        "contest": ("players", "field", "contest"),
+    },
+)

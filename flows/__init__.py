@@ -1,0 +1,1 @@
+"""Only order: a flow reads as a paragraph."""

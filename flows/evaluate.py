@@ -1,0 +1,26 @@
+"""The model in use, measured again."""
+
+from typing import Any
+
+from prefect import flow
+
+from core.evaluation import Evaluation
+from core.use_cases import Preset, UseCaseName
+from tasks.evaluate import evaluate as evaluate_stage
+from tasks.evaluate import play
+from tasks.find import find_or_champion, untrained
+from tasks.open import open_run
+from tasks.report import report
+
+
+@flow(name="evaluate", flow_run_name="evaluate-{preset}")
+def evaluate(
+    use_case: UseCaseName = UseCaseName("fantasy_draft"),
+    preset: Preset = Preset("default"),
+    overrides: dict[str, Any] | None = None,
+) -> Evaluation:
+    """Hold the model in use against the untrained model: is what it won still there?"""
+    run = open_run(use_case, preset, overrides)
+    evaluation = evaluate_stage(run, play(run, find_or_champion(run), incumbent=untrained(run)))
+    report(run, evaluation)
+    return evaluation

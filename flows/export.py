@@ -1,0 +1,31 @@
+"""A dataset, written out."""
+
+from typing import Any
+
+from prefect import flow
+
+from core.dataset import Snapshot
+from core.training.config import Method
+from core.use_cases import Preset, UseCaseName
+from tasks.collect import collect
+from tasks.export import export_rows
+from tasks.open import open_run
+from tasks.report import report
+from tasks.reward import reward
+from tasks.snapshot import snapshot
+
+
+@flow(name="export", flow_run_name="export-{method}-{preset}")
+def export(
+    use_case: UseCaseName = UseCaseName("fantasy_draft"),
+    method: Method = "sft",
+    preset: Preset = Preset("default"),
+    overrides: dict[str, Any] | None = None,
+    folder: str | None = None,
+) -> Snapshot:
+    """Write the rows a method would train on as JSONL with their manifest."""
+    run = open_run(use_case, preset, overrides)
+    groups = snapshot(run, method, reward(run, collect(run)))
+    export_rows(run, groups, folder)
+    report(run)
+    return groups

@@ -1,0 +1,35 @@
+"""One training method on one use case."""
+
+from typing import Any
+
+from prefect import flow
+
+from core.checkpoint import Checkpoint
+from core.training.config import Method
+from core.use_cases import Preset, UseCaseName
+from tasks.collect import collect
+from tasks.find import find
+from tasks.open import open_run
+from tasks.report import report
+from tasks.reward import reward
+from tasks.snapshot import snapshot
+from tasks.train import train as train_stage
+
+
+@flow(name="train", flow_run_name="train-{algorithm}-{preset}")
+def train(
+    use_case: UseCaseName = UseCaseName("fantasy_draft"),
+    algorithm: Method = "sft",
+    preset: Preset = Preset("default"),
+    overrides: dict[str, Any] | None = None,
+    start: str | None = None,
+) -> Checkpoint:
+    """Train from a checkpoint (its digest or folder); GRPO without one imitates first."""
+    run = open_run(use_case, preset, overrides)
+    begin = find(run, start) if start else None
+    rewards = reward(run, collect(run))
+    if begin is None and algorithm == "grpo":
+        begin = train_stage(run, "sft", snapshot(run, "sft", rewards))
+    checkpoint = train_stage(run, algorithm, snapshot(run, algorithm, rewards), start=begin)
+    report(run)
+    return checkpoint

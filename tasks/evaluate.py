@@ -1,0 +1,87 @@
+"""The contest, and what it proves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import task
+
+from core.checkpoint import Checkpoint
+from core.evaluation import Contest, Evaluation
+from core.evaluation import evaluate as weigh
+from core.files import digest, write_json
+from core.record import Record
+from core.run import Run
+from core.store.registry import champion, find_checkpoint, record_checkpoint, record_evaluation
+from core.tracking import Tracker
+from tasks.stage import RETRIES, once, progress
+
+VERSION = 1
+CANDIDATE, INCUMBENT, UNTRAINED = "candidate", "incumbent", "untrained"
+
+
+class Played(Record):
+    """A contest that was played: who took part, and where its rows lie."""
+
+    entrants: dict[str, Checkpoint]
+    """By the name in the contest: 'candidate', 'incumbent', 'untrained', and others by method."""
+    path: str
+    aa_path: str
+
+
+@task(name="contest", **RETRIES)
+def play(
+    run: Run, candidate: Checkpoint, others: Sequence[Checkpoint] = (), incumbent: Checkpoint | None = None
+) -> Played:
+    """Let the candidate, the model in use, the untrained model and the baselines face the same held-out items."""
+    entrants = _entrants(run, candidate, others, incumbent)
+    stage = run.stage(
+        "contest",
+        VERSION,
+        run.settings(*run.use_case.reads["contest"]),
+        {name: entrant.sha256 for name, entrant in entrants.items()},
+    )
+
+    def work(folder: Path) -> Played:
+        contest, aa = run.use_case.contest(run.config, entrants, progress("contest"))
+        contest.save(folder / "contest")
+        aa.save(folder / "aa")
+        return Played(entrants=entrants, path=str(folder / "contest"), aa_path=str(folder / "aa"))
+
+    return once(run, stage, Played, work, _remember)
+
+
+def _entrants(
+    run: Run, candidate: Checkpoint, others: Sequence[Checkpoint], incumbent: Checkpoint | None
+) -> dict[str, Checkpoint]:
+    from core.language.model import base_checkpoint  # noqa: PLC0415  (torch)
+
+    untrained = base_checkpoint(run.config.model)
+    holder = champion(run.use_case.name, run.config.slot)
+    in_use = incumbent or (find_checkpoint(holder.checkpoint) if holder else untrained)
+    entrants = {CANDIDATE: candidate, INCUMBENT: in_use, UNTRAINED: untrained}
+    return entrants | {f"{other.method} only": other for other in others}
+
+
+def _remember(run_id: str, played: Played) -> None:
+    for entrant in played.entrants.values():
+        record_checkpoint(run_id, entrant)
+
+
+@task(name="evaluate", **RETRIES)
+def evaluate(run: Run, played: Played) -> Evaluation:
+    """Turn the contest's rows into intervals, tests and one verdict."""
+    contest = Contest.load(Path(played.path))
+    aa = Contest.load(Path(played.aa_path))
+    evidence = {
+        "contest": digest(sorted((name, entrant.sha256) for name, entrant in played.entrants.items())),
+        "config": run.config_digest,
+        "code": run.code_revision,
+        "run": run.id,
+    }
+    evaluation = weigh(contest, run.config.evaluation, evidence, aa=aa)
+    record_evaluation(run.id, evaluation, played.entrants)
+    write_json(run.folder / "evaluation.json", evaluation.model_dump(mode="json"))
+    with Tracker(run.config.tracking, run.folder, run.id, "evaluate", {"preset": run.preset}) as tracker:
+        tracker.summary({f"{e.policy}/{e.metric}": e.mean for e in evaluation.estimates})
+        tracker.summary({"verdict": evaluation.verdict, "reason": evaluation.reason})
+    return evaluation

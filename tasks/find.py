@@ -1,0 +1,37 @@
+"""Checkpoints by name."""
+
+from prefect import task
+
+from core.checkpoint import Checkpoint
+from core.errors import ModelError
+from core.run import Run
+from core.store.registry import champion, find_checkpoint
+from tasks.stage import RETRIES
+
+
+@task(name="find", **RETRIES)
+def find(_run: Run, name: str) -> Checkpoint:
+    """The checkpoint of that digest (or its first letters), or in that folder."""
+    return find_checkpoint(name)
+
+
+@task(name="find", **RETRIES)
+def find_or_champion(run: Run, name: str | None = None) -> Checkpoint:
+    """The named checkpoint; without a name the model in use."""
+    if name:
+        return find_checkpoint(name)
+    holder = champion(run.use_case.name, run.config.slot)
+    if holder is None:
+        raise ModelError(
+            f"{run.use_case.name} has no champion in slot '{run.config.slot}' yet: give `checkpoint` (a digest from "
+            "a report, or a folder), or let the whole chain promote one"
+        )
+    return find_checkpoint(holder.checkpoint)
+
+
+@task(name="find", **RETRIES)
+def untrained(run: Run) -> Checkpoint:
+    """The model as it came."""
+    from core.language.model import base_checkpoint  # noqa: PLC0415  (torch)
+
+    return base_checkpoint(run.config.model)

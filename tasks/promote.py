@@ -1,0 +1,30 @@
+"""The verdict, carried out."""
+
+from prefect import task
+
+from core.checkpoint import Checkpoint
+from core.evaluation import Evaluation
+from core.exporting.results import Release
+from core.promotion import Promotion, decide
+from core.run import Run
+from core.store.registry import record_promotion
+from tasks.evaluate import INCUMBENT, Played
+from tasks.stage import RETRIES
+
+
+@task(name="promote", **RETRIES)
+def promote(
+    run: Run, candidate: Checkpoint, played: Played, evaluation: Evaluation, files: Release
+) -> Promotion:
+    """Move the champion pointer on 'better' and a verified export, in one transaction with its evidence."""
+    promotion = decide(
+        evaluation,
+        files.check,
+        use_case=run.use_case.name,
+        slot=run.config.slot,
+        candidate=candidate.sha256,
+        incumbent=played.entrants[INCUMBENT].sha256,
+        release=files.sha256,
+    )
+    record_promotion(run.id, promotion)
+    return promotion

@@ -1,0 +1,37 @@
+"""What a person reads in the morning."""
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from core.evaluation import Evaluation
+from core.files import write_json
+from core.promotion import Promotion
+from core.reports.run import run_report
+from core.reports.story import read_story
+from core.run import Run
+from core.store.registry import finish_run
+from tasks.stage import RETRIES
+
+REPORT_KEY = "overnight-report"
+
+
+@task(name="report", **RETRIES)
+def report(run: Run, evaluation: Evaluation | None = None, promotion: Promotion | None = None) -> str:
+    """Write the run's report as a file and show the same in the UI."""
+    story = read_story(run, evaluation, promotion)
+    text = run_report(run, story)
+    path = text.write(run.folder / "report.md")
+    create_markdown_artifact(text.text(), key=REPORT_KEY, description=text.title)
+    write_json(
+        run.folder / "summary.json",
+        {
+            "verdict": str(evaluation.verdict) if evaluation else None,
+            "promoted": promotion.promoted if promotion else None,
+            "reason": promotion.reason if promotion else evaluation.reason if evaluation else text.title,
+            "report": str(path),
+            "candidate": promotion.candidate if promotion else None,
+            "seconds": story.seconds,
+        },
+    )
+    finish_run(run.id, "completed")
+    return str(path)

@@ -1,0 +1,137 @@
+"""One real PostgreSQL and one data folder for all tests; a fresh database for each test that asks."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+# A short path that other users may pass: as root, the embedded PostgreSQL runs as one of them.
+_ROOT = Path(tempfile.mkdtemp(prefix="overnight-test-", dir="/tmp"))
+_ROOT.chmod(0o755)
+_NOWHERE = "postgresql://this-test-must-ask-for-the-fixture-called-database@127.0.0.1:1/none"
+
+# Set before anything is imported that reads them.
+os.environ.update(
+    OVERNIGHT_HOME=str(_ROOT / "home"),
+    OVERNIGHT_DATABASE_URL=_NOWHERE,
+    HF_HUB_OFFLINE="1",
+    WANDB_MODE="disabled",
+    DO_NOT_TRACK="1",
+    OMP_NUM_THREADS="1",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+import psycopg  # noqa: E402
+import pytest  # noqa: E402
+from psycopg import sql  # noqa: E402
+from sqlalchemy import URL, make_url  # noqa: E402
+
+from core.store import server  # noqa: E402
+from core.store.engine import engine  # noqa: E402
+from core.store.migrate import migrate  # noqa: E402
+
+_NUMBERS = count()
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_ROOT, ignore_errors=True)
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data folder for one test alone."""
+    folder = _ROOT / f"h{next(_NUMBERS)}"
+    folder.mkdir(mode=0o755)
+    monkeypatch.setenv("OVERNIGHT_HOME", str(folder))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def embedded(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data folder whose PostgreSQL isn't started yet; it is ended after the test."""
+    monkeypatch.delenv("OVERNIGHT_DATABASE_URL", raising=False)
+    yield home
+    engine().dispose()
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[URL]:
+    """The server that all tests share: OVERNIGHT_TEST_DATABASE_URL, or the embedded one."""
+    given = os.environ.get("OVERNIGHT_TEST_DATABASE_URL")
+    if given:
+        yield make_url(given).set(drivername="postgresql")
+        return
+    with _shared_server():
+        server.start()
+        url = server.database_url().set(drivername="postgresql")
+    yield url
+    with _shared_server():
+        server.stop()
+
+
+@contextmanager
+def _shared_server() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OVERNIGHT_DATABASE_URL", raising=False)
+        patch.setenv("OVERNIGHT_HOME", str(_ROOT / "shared"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def database_template(database_server: URL) -> Iterator[str]:
+    """A migrated, empty database to copy."""
+    name = f"overnight_template_{os.getpid()}"
+    _create(database_server, name, "template0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OVERNIGHT_DATABASE_URL", _url(database_server, name))
+        migrate()
+        engine().dispose()
+    yield name
+    _drop(database_server, name)
+
+
+@pytest.fixture
+def empty_database(database_server: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a database without tables, which Overnight uses during the test."""
+    yield from _fresh(database_server, "template0", monkeypatch)
+
+
+@pytest.fixture
+def database(database_server: URL, database_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a fresh, migrated database, which Overnight uses during the test."""
+    yield from _fresh(database_server, database_template, monkeypatch)
+
+
+def _fresh(database_server: URL, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    name = f"overnight_test_{os.getpid()}_{next(_NUMBERS)}"
+    _create(database_server, name, template)
+    url = _url(database_server, name)
+    monkeypatch.setenv("OVERNIGHT_DATABASE_URL", url)
+    yield url
+    monkeypatch.setenv("OVERNIGHT_DATABASE_URL", url)
+    engine().dispose()
+    _drop(database_server, name)
+
+
+def _url(database_server: URL, name: str) -> str:
+    return database_server.set(database=name).render_as_string(hide_password=False)
+
+
+def _create(database_server: URL, name: str, template: str) -> None:
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    _run(database_server, statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def _drop(database_server: URL, name: str) -> None:
+    _run(database_server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _run(database_server: URL, statement: sql.Composed) -> None:
+    url = database_server.render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)

@@ -1,0 +1,224 @@
+"""Whole training runs on a tiny model, in this process and in one of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from core.config import ROOT
+from core.errors import DataError, DivergedError, ModelError
+from core.training.checkpoints import latest_checkpoint
+from core.training.config import AdapterSettings
+from core.training.launch import train
+from core.training.progress import append_progress, read_progress
+from core.training.worker import train_here
+
+
+def weights(folder: str | Path) -> dict[str, bytes]:
+    return {
+        name: tensor.numpy().tobytes()
+        for name, tensor in load_file(f"{folder}/adapter_model.safetensors").items()
+    }
+
+
+def held_out(folder: Path, name: str) -> list[float]:
+    return [line.metrics[name] for line in read_progress(folder) if line.phase == "eval"]
+
+
+def test_sft_learns_the_choice_and_grpo_goes_on_from_it(tmp_path, tiny, choices, spec_of, settings_of):
+    """The held-out loss falls under SFT; GRPO starts from its adapter with a KL of 0 and never ends worse."""
+    settings = settings_of["sft"](learning_rate=3e-2, epochs=4)
+    taught = train_here(spec_of(tiny, choices, tmp_path / "sft", settings, adapter=AdapterSettings()))
+    assert taught.metrics["loss"] < taught.metrics["start_loss"]
+    assert taught.parents == (choices.sha256,)
+    tuned = train_here(spec_of(tiny, choices, tmp_path / "grpo", settings_of["grpo"](), start=taught))
+    assert tuned.metrics["start_kl"] == pytest.approx(0, abs=1e-6)
+    assert tuned.metrics["regret_greedy"] <= tuned.metrics["start_regret_greedy"]
+    assert tuned.parents == (choices.sha256, taught.sha256)
+    assert tuned.kind == "adapter"
+
+
+@pytest.mark.parametrize("estimator", ["exact", "sampled", "logged"])
+def test_every_estimator_raises_the_expected_reward(tmp_path, tiny, choices, spec_of, settings_of, estimator):
+    """The held-out expected reward ends above where it started."""
+    settings = settings_of["grpo"](
+        estimator=estimator, epochs=4, learning_rate=2e-2, beta=0.01, advantage_scale="std", num_iterations=2
+    )
+    spec = spec_of(tiny, choices, tmp_path / estimator, settings, adapter=AdapterSettings(r=8))
+    train_here(spec)
+    rewards = held_out(tmp_path / estimator, "reward")
+    assert max(rewards[1:]) > rewards[0]
+
+
+def test_a_run_that_makes_things_worse_returns_the_start(tmp_path, tiny, choices, spec_of, settings_of):
+    """With a learning rate of nearly nothing no look is strictly better, so step 0 is kept."""
+    tuned = train_here(
+        spec_of(tiny, choices, tmp_path / "run", settings_of["grpo"](learning_rate=1e-12, epochs=1))
+    )
+    assert tuned.notes["best_step"] == 0
+    assert all("lora_A" in name or not any(value) for name, value in weights(tuned.path).items())
+
+
+@pytest.mark.parametrize("method", ["sft", "grpo"])
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, tiny, choices, spec_of, settings_of, method):
+    """SIGKILL after the first checkpoint, then again with its newest checkpoint cut short: equal bits at the end.
+
+    The adapter drops out inputs, so the random state has to come back too.
+    """
+    changes = {"epochs": 8, "save_every": 3, "eval_every": 48}
+    if method == "grpo":
+        changes |= {"estimator": "sampled", "beta": 0.0, "max_steps": 48}
+    settings = settings_of[method](**changes)
+    whole = train_here(spec_of(tiny, choices, tmp_path / "whole", settings))
+    spec = spec_of(tiny, choices, tmp_path / "killed", settings)
+    (tmp_path / "killed" / "spec.json").write_text(spec.model_dump_json())
+    _kill_when_saved(Path(spec.folder))
+    newest = latest_checkpoint(Path(spec.folder) / "checkpoints")
+    file = newest / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    train_here(spec)
+    for step in ("step-000048", "step-000000"):
+        one, other = (tmp_path / run / "best" / step for run in ("whole", "killed"))
+        assert one.is_dir() == other.is_dir()
+    losses = [
+        {line.step: line.metrics["loss"] for line in read_progress(tmp_path / run) if line.phase == "train"}
+        for run in ("whole", "killed")
+    ]
+    assert losses[0] == losses[1]
+    assert weights(whole.path) == weights(Path(spec.folder) / "adapter")
+
+
+def _kill_when_saved(folder: Path) -> None:
+    command = [sys.executable, "-m", "core.training.worker", str(folder / "spec.json")]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as child:
+        while not list(folder.glob("checkpoints/checkpoint-*/complete.json")):
+            assert child.poll() is None
+            time.sleep(0.002)
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    assert not (folder / "trained.json").exists()
+
+
+def test_training_in_its_own_process_reports_and_is_not_done_twice(
+    tmp_path, tiny, choices, spec_of, settings_of
+):
+    """Lines arrive in order, ending with 'done'; a finished folder gives the same checkpoint without a process."""
+    spec, lines = spec_of(tiny, choices, tmp_path / "run", settings_of["sft"](epochs=1)), []
+    checkpoint = train(spec, lines.append)
+    assert [line.phase for line in lines][0] == "loading"
+    assert lines[-1].phase == "done"
+    assert [line.step for line in lines if line.phase == "train"] == [1, 2, 3, 4, 5, 6]
+    (tmp_path / "run" / "spec.json").unlink()
+    assert train(spec) == checkpoint
+    assert not (tmp_path / "run" / "spec.json").exists()
+
+
+def test_the_workers_error_comes_back_as_itself(tmp_path, tiny, choices, spec_of, settings_of):
+    """A model error in the child is a ModelError here, with the child's message."""
+    spec = spec_of(
+        tiny, choices, tmp_path / "run", settings_of["sft"](), adapter=AdapterSettings(top_layers=9)
+    )
+    with pytest.raises(ModelError, match="top_layers 9 is more than the 2 layers"):
+        train(spec)
+
+
+def test_the_worker_ends_with_its_parent(tmp_path, tiny, choices, spec_of, settings_of):
+    """A parent killed with SIGKILL leaves no training process behind."""
+    spec = spec_of(tiny, choices, tmp_path / "run", settings_of["sft"](epochs=3000, save_every=10_000))
+    (tmp_path / "run" / "spec.json").write_text(spec.model_dump_json())
+    code = (
+        "import json, sys\nfrom core.training.launch import train\nfrom core.training.spec import TrainingSpec\n"
+        "train(TrainingSpec.model_validate_json(open(sys.argv[1]).read()))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run" / "spec.json")], cwd=ROOT)
+    _wait_for(lambda: any(line.phase == "train" for line in read_progress(tmp_path / "run")))
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    parent.kill()
+    parent.wait()
+    assert len(children) == 1
+    _wait_for(lambda: not _alive(int(children[0])))
+
+
+def _wait_for(condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_kl_above_the_limit_stops_with_the_best_so_far(tmp_path, tiny, choices, spec_of, settings_of):
+    """The run ends early, says so, and keeps a checkpoint from before."""
+    settings = settings_of["grpo"](learning_rate=0.5, max_kl=0.01, epochs=4)
+    tuned = train_here(spec_of(tiny, choices, tmp_path / "run", settings))
+    assert "above max_kl 0.01" in tuned.notes["stopped"]
+    assert tuned.notes["stopped"] in tuned.notes["said"]
+    assert tuned.metrics["kl"] <= 0.01
+
+
+def test_a_loss_that_is_no_number_is_one_clear_line(tmp_path, tiny, choices, spec_of, settings_of):
+    """A learning rate without measure: DivergedError with the step and what to do."""
+    settings = settings_of["sft"](learning_rate=1e38, epochs=4, max_grad_norm=1e9)
+    with pytest.raises(DivergedError, match=r"at step \d+ of sft .*: lower learning_rate"):
+        train_here(spec_of(tiny, choices, tmp_path / "run", settings))
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path, tiny, choices, spec_of, settings_of):
+    """The start must belong to the model that is trained."""
+    taught = train_here(spec_of(tiny, choices, tmp_path / "sft", settings_of["sft"](epochs=1)))
+    other = taught.model_copy(update={"base_model": "phi-3.5-mini"})
+    with pytest.raises(ModelError, match="adapter of 'phi-3.5-mini'"):
+        train_here(spec_of(tiny, choices, tmp_path / "grpo", settings_of["grpo"](), start=other))
+
+
+def test_only_the_top_layers_are_trained(tmp_path, tiny, choices, spec_of, settings_of):
+    """top_layers 1 of 2 leaves the first layer without adapter."""
+    spec = spec_of(
+        tiny, choices, tmp_path / "run", settings_of["sft"](epochs=1), adapter=AdapterSettings(top_layers=1)
+    )
+    assert {name.split("layers.")[1][0] for name in weights(train_here(spec).path)} == {"1"}
+
+
+def test_gradient_accumulation_gives_the_same_course(tmp_path, tiny, choices, spec_of, settings_of):
+    """Batches of 4 in one pass or in two: the same losses, to rounding."""
+    courses = []
+    for accumulation in (1, 2):
+        settings = settings_of["sft"](epochs=1, gradient_accumulation_steps=accumulation)
+        folder = tmp_path / str(accumulation)
+        train_here(spec_of(tiny, choices, folder, settings, adapter=AdapterSettings(r=4)))
+        courses.append([line.metrics["loss"] for line in read_progress(folder) if line.phase == "train"])
+    assert courses[0] == pytest.approx(courses[1], abs=1e-5)
+
+
+def test_half_a_line_of_progress_is_passed_over(tmp_path):
+    """A process killed while writing leaves half a line; a step done twice counts once, as written last."""
+    append_progress(tmp_path, "train", 1, 2, metrics={"loss": 2.0, "kl": float("nan")})
+    append_progress(tmp_path, "train", 1, 2, metrics={"loss": 1.0})
+    with (tmp_path / "progress.jsonl").open("a") as file:
+        file.write(json.dumps({"phase": "train", "step": 2})[:-5])
+    assert [line.metrics for line in read_progress(tmp_path)] == [{"loss": 1.0}]
+
+
+def test_rows_that_cannot_be_trained_on_are_refused_before_the_first_step(
+    tmp_path, tiny, choices, spec_of, settings_of
+):
+    """A context too short for every row: DataError with the count, nothing written but the progress."""
+    from core.dataset import write_snapshot  # noqa: PLC0415
+
+    rows = [{"id": "long", "prompt": "x" * 2000, "completions": [" A"], "split": "train"}]
+    snapshot = write_snapshot(tmp_path / "rows", "sft", rows)
+    with pytest.raises(DataError, match="'longer than the context': 1"):
+        train_here(spec_of(tiny, snapshot, tmp_path / "run", settings_of["sft"]()))
+    assert os.listdir(tmp_path / "run") == ["progress.jsonl"]
