@@ -23,7 +23,7 @@ class Figure:
     def ok(self) -> bool:
         """Whether the number is there and reaches its target."""
         reached = self.value <= self.target if self.at_most else self.value >= self.target
-        return math.isfinite(self.value) and reached
+        return math.isfinite(self.value) and bool(reached)
 
     def line(self) -> str:
         """The figure as one line of JSON."""

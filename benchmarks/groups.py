@@ -17,11 +17,11 @@ from typing import Any
 from unittest import mock
 
 import torch
-from benchmarks.figures import Figure, report
 from peft import PeftModel
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
+from benchmarks.figures import Figure, report
 from core.language.config import model_config
 from core.language.group import plain_logprobs, shared_logprobs
 from core.language.model import LoadedModel, load_model

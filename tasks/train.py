@@ -1,5 +1,7 @@
 """One training stage, in a process of its own."""
 
+from pathlib import Path
+
 from prefect import task
 
 from core.checkpoint import Checkpoint
@@ -7,6 +9,7 @@ from core.dataset import Snapshot
 from core.language.config import model_config
 from core.run import Run
 from core.store.registry import record_checkpoint
+from core.tracking import Tracker
 from core.training.config import Method
 from core.training.launch import train as train_in_subprocess
 from core.training.progress import TrainingProgress
@@ -38,16 +41,17 @@ def train(run: Run, method: Method, groups: Snapshot, start: Checkpoint | None =
         folder=str(stage.folder),
     )
     show = progress(f"train-{method}")
-    return once(
-        run,
-        stage,
-        Checkpoint,
-        lambda _folder: train_in_subprocess(spec, on_progress=lambda at: _show(at, show)),
-        record_checkpoint,
-    )
+
+    def work(_folder: Path) -> Checkpoint:
+        with Tracker(run.config.tracking, run.folder, run.id, f"train-{method}", spec.model_dump()) as tracker:
+            return train_in_subprocess(spec, on_progress=lambda at: _tell(at, show, tracker))
+
+    return once(run, stage, Checkpoint, work, record_checkpoint)
 
 
-def _show(at: TrainingProgress, show: Progress) -> None:
+def _tell(at: TrainingProgress, show: Progress, tracker: Tracker) -> None:
+    if at.metrics:
+        tracker.log({f"{at.phase}/{name}": value for name, value in at.metrics.items()}, step=at.step)
     figures = ", ".join(f"{name} {value:.3g}" for name, value in sorted(at.metrics.items())[:4])
     words = at.said or f"{at.phase}, step {at.step} of {at.total_steps}" + (f": {figures}" if figures else "")
     show(at.step / at.total_steps if at.total_steps else 0.0, words)

@@ -5,7 +5,8 @@ text is not compared: at a tie any rounding changes it.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,12 +17,10 @@ from core.exporting.config import Cap
 from core.exporting.gguf import GgufFacts
 from core.exporting.llama_reader import LlamaCppReader
 from core.exporting.merge import token_kl
-from core.exporting.replay import EncodedPrompt, LogProbs, Reader
+from core.exporting.replay import AT_ONCE, EncodedPrompt, LogProbs, Reader
 from core.exporting.results import Divergence
 
 MOST_FALLBACK = 0.05
-BASE = "base"
-"""Names of readers of the base model start with this."""
 TOKENIZER_CASES = (
     "Hello, world!",
     "  two spaces,\ttab\nnewline\n\n\nthree newlines  ",
@@ -89,24 +88,31 @@ def _error(values: Sequence[float]) -> float:
 
 
 def measure(
-    readers: Mapping[str, Reader], pairs: Sequence[tuple[str, str]], prompts: Sequence[EncodedPrompt]
+    readers: Mapping[str, Reader],
+    pairs: Sequence[tuple[str, str]],
+    prompts: Sequence[EncodedPrompt],
+    *,
+    tokens_only: Container[str] = (),
 ) -> dict[tuple[str, str], Divergence]:
-    """How far each pair's second reader is from its first, every reader asked once a prompt.
+    """How far each pair's second reader is from its first; readers are asked `AT_ONCE` at a time, once a prompt.
 
-    Pairs with a base model are compared on tokens only, because its decisions are nobody's concern.
+    Pairs with a reader in `tokens_only` are compared only on the prompts that are compared at every position.
     """
     tallies = {pair: DivergenceTally() for pair in pairs}
-    for prompt in prompts:
-        asked = [pair for pair in pairs if prompt.every_position or not _has_base(pair)]
-        names = {name for pair in asked for name in pair}
-        said = {name: readers[name].log_probabilities(prompt) for name in names}
-        for reference, other in asked:
-            tallies[reference, other].add(prompt, said[reference], said[other])
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for prompt in prompts:
+            asked = [
+                pair
+                for pair in pairs
+                if prompt.every_position or not any(name in tokens_only for name in pair)
+            ]
+            names = sorted({name for pair in asked for name in pair})
+            said = dict(
+                zip(names, pool.map(lambda name: readers[name].log_probabilities(prompt), names), strict=True)
+            )  # noqa: B023
+            for reference, other in asked:
+                tallies[reference, other].add(prompt, said[reference], said[other])
     return {pair: tally.result() for pair, tally in tallies.items()}
-
-
-def _has_base(pair: tuple[str, str]) -> bool:
-    return any(name.startswith(BASE) for name in pair)
 
 
 def judge(

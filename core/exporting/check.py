@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.exporting.agreement import (
-    BASE,
     TOKENIZER_CASES,
     header_faults,
     judge,
@@ -18,11 +17,19 @@ from core.exporting.config import ReleaseSettings
 from core.exporting.gguf import read_facts
 from core.exporting.llama_reader import LlamaCppReader
 from core.exporting.merge import Merge
-from core.exporting.replay import EncodedPrompt, Reader, TransformersReader, load_tokenizer, load_weights
+from core.exporting.replay import (
+    EncodedPrompt,
+    Reader,
+    TransformersReader,
+    load_tokenizer,
+    load_weights,
+    reader_threads,
+)
 from core.exporting.results import Agreement, Divergence
 from core.promotion import ReleaseCheck
 
 _MERGED = "merged"
+_BASE = "base"
 _NOT_QUANTISED = "f16"
 
 
@@ -65,11 +72,14 @@ class FileCheck:
 
     def _open(self, stack: ExitStack, files: dict[str, Path]) -> dict[str, LlamaCppReader]:
         longest = max(len(prompt.tokens) for prompt in self.prompts)
-        threads = self.settings.threads
+        threads = reader_threads(self.settings.threads)
         return {
             level: stack.enter_context(LlamaCppReader(path, longest, threads))
             for level, path in files.items()
         }
+
+    def _reference(self, folder: Path) -> TransformersReader:
+        return TransformersReader(load_weights(folder), reader_threads(self.settings.threads))
 
     def _measure(self, stack: ExitStack, files: dict[str, LlamaCppReader]) -> _Measured:
         readers: dict[str, Reader] = {
@@ -78,7 +88,7 @@ class FileCheck:
         }
         pairs = [(_MERGED, level) for level in files]
         if self.base is None:
-            found = measure(readers, pairs, self.prompts)
+            found = measure(readers, pairs, self.prompts, tokens_only={_NOT_QUANTISED})
             return _Measured({level: found[_MERGED, level] for level in files}, {}, None)
         yardstick = BaseModel.at(self.base)
         quantised = [level for level in files if level != _NOT_QUANTISED]
@@ -87,14 +97,14 @@ class FileCheck:
         }
         unknown = [level for level in quantised if level not in known]
         base_files = self._open(stack, yardstick.files(unknown, self.settings.threads))
-        readers |= {f"{BASE} {level}": reader for level, reader in base_files.items()}
-        readers[BASE] = TransformersReader(load_weights(self.base))
-        pairs += [(_MERGED, BASE), *((BASE, f"{BASE} {level}") for level in unknown)]
-        found = measure(readers, pairs, self.prompts)
+        readers |= {f"{_BASE} {level}": reader for level, reader in base_files.items()}
+        readers[_BASE] = self._reference(self.base)
+        pairs += [(_MERGED, _BASE), *((_BASE, f"{_BASE} {level}") for level in unknown)]
+        found = measure(readers, pairs, self.prompts, tokens_only={_BASE, _NOT_QUANTISED})
         for level in unknown:
-            known[level] = found[BASE, f"{BASE} {level}"].kl
+            known[level] = found[_BASE, f"{_BASE} {level}"].kl
             yardstick.keep_kl(level, self.prompts, known[level])
-        return _Measured({level: found[_MERGED, level] for level in files}, known, found[_MERGED, BASE].kl)
+        return _Measured({level: found[_MERGED, level] for level in files}, known, found[_MERGED, _BASE].kl)
 
     def _agreement(self, level: str, path: Path, measured: _Measured, faults: tuple[str, ...]) -> Agreement:
         facts, divergence = read_facts(path, level=level), measured.levels[level]

@@ -20,7 +20,7 @@ from core.exporting.results import Agreement, Published, Release
 from core.files import data_folder, digest, need_space
 from core.promotion import ReleaseCheck
 
-PROBES = 4
+PROBES = 2
 """Prompts on which adapter and merged model must agree to rounding."""
 _SPACE_FACTOR = 4
 """Merged weights, f16, the levels and the base model's own, over the base model's size, with room."""

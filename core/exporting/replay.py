@@ -1,7 +1,9 @@
 """The same prompts read by the model as trained and by an exported file: next-token log-probabilities of each."""
 
 import gc
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +20,16 @@ from core.language.tokens import letter_token, prompt_tokens
 
 LogProbs = npt.NDArray[np.float32]
 """Computed in float64, kept in float32."""
+
+
+AT_ONCE = 2
+"""Readers that work side by side. Two with half the cores each beat one with all: threads that wait for each other
+spin, and where another process wants the core too they take ten times as long (measured)."""
+
+
+def reader_threads(threads: int) -> int:
+    """Threads for each reader when `threads` may be used in all (0: every core)."""
+    return max(1, (threads or os.cpu_count() or 1) // AT_ONCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +90,26 @@ def load_weights(folder: Path) -> PreTrainedModel:
 class TransformersReader:
     """A model read by transformers, in float32: the reference."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, threads: int = 0) -> None:
         self._model = model
+        self._threads = threads
 
     def log_probabilities(self, prompt: EncodedPrompt) -> LogProbs:
         """See `Reader`."""
         ids_1_T = torch.tensor([prompt.tokens])
-        with torch.inference_mode():
+        with _torch_threads(self._threads), torch.inference_mode():
             logits_T_V = self._model(ids_1_T, logits_to_keep=0 if prompt.every_position else 1).logits[0]
             return torch.log_softmax(logits_T_V.double(), dim=-1).float().numpy()
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def free_memory() -> None:

@@ -52,7 +52,8 @@ def model_config(name: str) -> ModelConfig:
     if name in models():
         return validate(ModelConfig, {"name": name, **read_yaml(path)}, str(path))
     if _is_path(name) or name.count("/") == 1:
-        return ModelConfig(name=name, source=name, context_length=DEFAULT_CONTEXT)
+        source = str(Path(name).expanduser().absolute()) if _is_path(name) else name
+        return ModelConfig(name=name, source=source, context_length=DEFAULT_CONTEXT)
     raise ConfigError(
         f"unknown model '{name}': choose one of {', '.join(models())}, a hub id (owner/name) or a local folder"
     )

@@ -61,8 +61,8 @@ def stop() -> bool:
     if given_url() is not None or not cluster_folder().is_dir():
         return False
     with _alone():
-        cluster = known_cluster()
-        if cluster is None or running() is None:
+        cluster = known_cluster() if running() else None
+        if cluster is None:
             return False
         cluster.call("pg_ctl", "stop", "--mode=fast", "--wait", "--timeout=60", "-D", str(cluster.folder))
     return True

@@ -34,6 +34,8 @@ def trainable_model(
         )
     else:
         adapted = put_adapter(model, Path(start.path), trainable=True)
+        # PEFT looks at the base model's config whenever it saves: here, not on the hub
+        adapted.peft_config["default"].base_model_name_or_path = model.name_or_path
     compute_in_model_type(adapted)
     return adapted
 
@@ -50,16 +52,25 @@ def new_adapter(model: PreTrainedModel, settings: AdapterSettings, config: Model
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=list(config.lora_targets) or "all-linear",
+        target_modules=list(config.lora_targets) or linear_layers(model),
         layers_to_transform=trained,
         task_type="CAUSAL_LM",
     )
     try:
-        adapted = get_peft_model(model, lora)
+        return get_peft_model(model, lora)
     except ValueError as error:
         raise ModelError(f"'{config.name}' can't take an adapter: {error}; check its lora_targets") from error
-    lora.base_model_name_or_path = config.source  # not the folder it happens to lie in here
-    return adapted
+
+
+def linear_layers(model: PreTrainedModel) -> list[str]:
+    """The names of all kinds of linear layers except the head."""
+    head = model.get_output_embeddings()
+    found = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
+    return sorted(found)
 
 
 def compute_in_model_type(model: PeftModel) -> None:

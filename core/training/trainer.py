@@ -109,6 +109,7 @@ class GroupTrainer(Trainer):
         self.control.should_evaluate = False
         self.write("eval", step, self.total_steps, metrics)
         value = metrics.get(self.method.criterion, -float(step))  # nothing held out: the newest is best
+        value = value if math.isfinite(value) else math.inf
         if self.best is None or value < self.best.value:
             self.best = keep_best(self.folder, step, value, metrics, self._save_adapter)
         self._since, self._tokens = time.perf_counter(), 0

@@ -5,6 +5,7 @@ It reads one `TrainingSpec`, appends to `progress.jsonl`, and ends with `adapter
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -89,7 +90,8 @@ def _publish(
     if best is None:  # run() looked at the starting weights first
         raise ModelError(f"{folder} holds no checkpoint: delete it and train again")
     target = folder / "adapter"
-    publish(target, lambda stage: _copy_adapter(best.folder, stage))
+    public_name = model_config(spec.model).public_name
+    publish(target, lambda stage: _copy_adapter(best.folder, stage, public_name))
     start_figures = next((line.metrics for line in read_progress(folder) if line.phase == "eval"), {})
     checkpoint = Checkpoint(
         kind="adapter",
@@ -116,9 +118,11 @@ def _publish(
     return checkpoint
 
 
-def _copy_adapter(source: Path, target: Path) -> None:
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copyfile(source / name, target / name)
+def _copy_adapter(source: Path, target: Path, base_model: str) -> None:
+    """The adapter names its base model by what others call it, not by the folder it lies in on this machine."""
+    shutil.copyfile(source / "adapter_model.safetensors", target / "adapter_model.safetensors")
+    settings = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
+    write_json(target / "adapter_config.json", settings | {"base_model_name_or_path": base_model})
 
 
 def _said(dtype: str, way: Sharing, data: GroupData, trainer: GroupTrainer) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The draft as a gymnasium environment: one league, one seat, the same core as the tournaments."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -14,6 +14,7 @@ from core.use_cases.fantasy_draft.shortlist import CANDIDATES, Shortlist, make_s
 from core.use_cases.fantasy_draft.synthetic import SyntheticPlayers
 
 FEATURES = ("position", "slot", "gain", "drop", "owned")
+FEATURE_RANGE = (-100.0, 100.0)
 ONLY = np.zeros(1, np.int64)
 """The one league there is."""
 
@@ -28,7 +29,7 @@ class DraftEnv(gymnasium.Env[Observation, np.int64]):
     and told in info["invalid_action"]. The model's prompt is in info["prompt"].
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}
+    metadata = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012  (gymnasium declares it so)
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class DraftEnv(gymnasium.Env[Observation, np.int64]):
         self.action_space = spaces.Discrete(CANDIDATES)
         self.observation_space = spaces.Dict(
             {
-                "candidates": spaces.Box(-np.inf, np.inf, (CANDIDATES, len(FEATURES)), np.float32),
+                "candidates": spaces.Box(*FEATURE_RANGE, (CANDIDATES, len(FEATURES)), np.float32),
                 "owned": spaces.Box(0, ROUNDS, (len(POSITIONS),), np.int8),
                 "clock": spaces.Box(0, PICKS, (3,), np.int16),
                 "action_mask": spaces.MultiBinary(CANDIDATES),
@@ -81,7 +82,7 @@ class DraftEnv(gymnasium.Env[Observation, np.int64]):
         info = self._info() | ({} if legal else {"invalid_action": True})
         return self._observe(), self._return() if over else 0.0, over, False, info
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The prompt, as text."""
         return self._prompt() if self.render_mode == "ansi" else None
 

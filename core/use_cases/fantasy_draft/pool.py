@@ -8,7 +8,9 @@ import numpy as np
 
 from core.use_cases.fantasy_draft.rules import (
     DST,
+    POOL_OFFSETS,
     POOL_SLICES,
+    POSITION_OF,
     QB,
     REPLACEMENT_RANKS,
     WAIVER_RANKS,
@@ -45,6 +47,8 @@ class Pool:
     """Value over replacement: the projection minus that of the first player nobody starts."""
     blend_L_P: Floats
     """Geometric mean of the projection and of what the ADP says: the best public guess."""
+    blend_ranks_L_P: Ints
+    """The place of each player in his position by blend, from 0."""
     waiver_L_6: Floats
     """What an empty slot yields, by position, in blended points."""
     name_ids_L_P: Ints
@@ -110,6 +114,7 @@ def make_pool(
         bye_weeks_L_P=bye_weeks_L_P.astype(np.int8),
         vor_L_P=value_over_replacement(projections),
         blend_L_P=blend,
+        blend_ranks_L_P=_ranks_in_position(-blend).astype(np.uint8),
         waiver_L_6=waiver_levels(blend),
         name_ids_L_P=name_ids_L_P.astype(np.int16),
         names=names,
@@ -150,16 +155,20 @@ def draft_order(points_L_P: Floats, noise_L_P: Floats) -> Floats:
 
 def ranks(keys_L_P: Floats) -> Floats:
     """The rank of each key in its row, from 0."""
-    return np.argsort(np.argsort(keys_L_P, axis=1, kind="stable"), axis=1).astype(np.float32)
+    order = np.argsort(keys_L_P, axis=1, kind="stable")
+    places = np.empty(keys_L_P.shape, np.float32)
+    np.put_along_axis(places, order, np.arange(keys_L_P.shape[1], dtype=np.float32)[None], axis=1)
+    return places
+
+
+def _ranks_in_position(keys_L_P: Floats) -> Floats:
+    return np.concatenate([ranks(keys_L_P[:, where]) for where in POOL_SLICES], axis=1)
 
 
 def market_points(projections_L_P: Floats, adp_L_P: Floats) -> Floats:
     """What the ADP says a player will score: the projection at his ADP rank inside his position."""
-    points = np.empty_like(projections_L_P)
-    for players in POOL_SLICES:
-        order = ranks(adp_L_P[:, players]).astype(np.int64)
-        points[:, players] = np.take_along_axis(projections_L_P[:, players], order, axis=1)
-    return points
+    at_rank = POOL_OFFSETS[POSITION_OF] + _ranks_in_position(adp_L_P).astype(np.int64)
+    return np.take_along_axis(projections_L_P, at_rank, axis=1)
 
 
 def blended(projections_L_P: Floats, adp_L_P: Floats) -> Floats:

@@ -23,6 +23,7 @@ from core.use_cases.fantasy_draft.rules import (
 DEPTH = 14
 """How many players of a position are looked at when guessing who is left at the next pick."""
 WAITING_WEIGHT = 0.75
+GONE = np.uint8(255)
 ADP_SPREAD = 1.25
 """Managers differ more than the ADP's own standard deviation says."""
 ROSTER_WEIGHTS = np.array(
@@ -74,13 +75,13 @@ def look_out(draft: Draft, leagues: Ints) -> Outlook:
 
 
 def _best_available(draft: Draft, leagues: Ints) -> tuple[Ints, Floats]:
-    points = np.where(draft.available_L_P[leagues], draft.pool.blend_L_P[leagues], np.float32(-1))
+    free = draft.available_L_P[leagues]
+    places = np.where(free, draft.pool.blend_ranks_L_P[leagues], GONE)
     players = np.empty((len(leagues), len(POSITIONS), DEPTH), np.int64)
     for position, where in enumerate(POOL_SLICES):
-        order = np.argsort(-points[:, where], axis=1, kind="stable")[:, :DEPTH]
-        players[:, position] = where.start + order
-    flat = players.reshape(len(leagues), -1)
-    return players, np.take_along_axis(points, flat, axis=1).reshape(players.shape)
+        players[:, position] = where.start + np.argsort(places[:, where], axis=1, kind="stable")[:, :DEPTH]
+    at = leagues[:, None, None], players
+    return players, np.where(draft.available_L_P[at], draft.pool.blend_L_P[at], np.float32(-1))
 
 
 def _survival(draft: Draft, leagues: Ints, players_N_6_D: Ints) -> Floats:

@@ -145,10 +145,11 @@ def test_root_is_told_what_to_open_and_nothing_is_opened(embedded):
 def test_a_folder_of_someone_else_is_refused(embedded, monkeypatch):
     """The message names its owner."""
     (embedded / "postgres").mkdir()
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
 
-    with pytest.raises(StoreError, match="belongs to"):
-        server.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: 12345)
+        with pytest.raises(StoreError, match="belongs to"):
+            server.start()
 
 
 def test_a_path_too_long_for_a_socket_is_refused(embedded, monkeypatch):

@@ -1,7 +1,7 @@
 """Whole training runs on a tiny model, in this process and in one of their own."""
 
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from core.config import ROOT
+from core.dataset import write_snapshot
 from core.errors import DataError, DivergedError, ModelError
 from core.training.checkpoints import latest_checkpoint
 from core.training.config import AdapterSettings
@@ -42,10 +43,14 @@ def test_sft_learns_the_choice_and_grpo_goes_on_from_it(tmp_path, tiny, choices,
     assert tuned.metrics["regret_greedy"] <= tuned.metrics["start_regret_greedy"]
     assert tuned.parents == (choices.sha256, taught.sha256)
     assert tuned.kind == "adapter"
+    saved = json.loads((Path(tuned.path) / "adapter_config.json").read_text())
+    assert saved["base_model_name_or_path"] == "model"
 
 
 @pytest.mark.parametrize("estimator", ["exact", "sampled", "logged"])
-def test_every_estimator_raises_the_expected_reward(tmp_path, tiny, choices, spec_of, settings_of, estimator):
+def test_every_estimator_raises_the_expected_reward(  # noqa: PLR0917
+    tmp_path, tiny, choices, spec_of, settings_of, estimator
+):
     """The held-out expected reward ends above where it started."""
     settings = settings_of["grpo"](
         estimator=estimator, epochs=4, learning_rate=2e-2, beta=0.01, advantage_scale="std", num_iterations=2
@@ -65,8 +70,11 @@ def test_a_run_that_makes_things_worse_returns_the_start(tmp_path, tiny, choices
     assert all("lora_A" in name or not any(value) for name, value in weights(tuned.path).items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft", "grpo"])
-def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, tiny, choices, spec_of, settings_of, method):
+def test_a_killed_run_goes_on_to_the_same_weights(  # noqa: PLR0917
+    tmp_path, tiny, choices, spec_of, settings_of, method
+):
     """SIGKILL after the first checkpoint, then again with its newest checkpoint cut short: equal bits at the end.
 
     The adapter drops out inputs, so the random state has to come back too.
@@ -83,9 +91,6 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, tiny, choices, spec_
     file = newest / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     train_here(spec)
-    for step in ("step-000048", "step-000000"):
-        one, other = (tmp_path / run / "best" / step for run in ("whole", "killed"))
-        assert one.is_dir() == other.is_dir()
     losses = [
         {line.step: line.metrics["loss"] for line in read_progress(tmp_path / run) if line.phase == "train"}
         for run in ("whole", "killed")
@@ -111,7 +116,7 @@ def test_training_in_its_own_process_reports_and_is_not_done_twice(
     """Lines arrive in order, ending with 'done'; a finished folder gives the same checkpoint without a process."""
     spec, lines = spec_of(tiny, choices, tmp_path / "run", settings_of["sft"](epochs=1)), []
     checkpoint = train(spec, lines.append)
-    assert [line.phase for line in lines][0] == "loading"
+    assert lines[0].phase == "loading"
     assert lines[-1].phase == "done"
     assert [line.step for line in lines if line.phase == "train"] == [1, 2, 3, 4, 5, 6]
     (tmp_path / "run" / "spec.json").unlink()
@@ -124,10 +129,11 @@ def test_the_workers_error_comes_back_as_itself(tmp_path, tiny, choices, spec_of
     spec = spec_of(
         tiny, choices, tmp_path / "run", settings_of["sft"](), adapter=AdapterSettings(top_layers=9)
     )
-    with pytest.raises(ModelError, match="top_layers 9 is more than the 2 layers"):
+    with pytest.raises(ModelError, match=r"top_layers 9 is more than the 2 of"):
         train(spec)
 
 
+@pytest.mark.slow
 def test_the_worker_ends_with_its_parent(tmp_path, tiny, choices, spec_of, settings_of):
     """A parent killed with SIGKILL leaves no training process behind."""
     spec = spec_of(tiny, choices, tmp_path / "run", settings_of["sft"](epochs=3000, save_every=10_000))
@@ -169,17 +175,20 @@ def test_a_kl_above_the_limit_stops_with_the_best_so_far(tmp_path, tiny, choices
 
 
 def test_a_loss_that_is_no_number_is_one_clear_line(tmp_path, tiny, choices, spec_of, settings_of):
-    """A learning rate without measure: DivergedError with the step and what to do."""
-    settings = settings_of["sft"](learning_rate=1e38, epochs=4, max_grad_norm=1e9)
-    with pytest.raises(DivergedError, match=r"at step \d+ of sft .*: lower learning_rate"):
-        train_here(spec_of(tiny, choices, tmp_path / "run", settings))
+    """A model that answers NaN: DivergedError with the step and what to do."""
+    broken = shutil.copytree(tiny, tmp_path / "broken")
+    values = load_file(broken / "model.safetensors")
+    values["model.norm.weight"][:] = float("nan")
+    save_file(values, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DivergedError, match=r"loss became nan at step 1 of sft .*: lower learning_rate"):
+        train_here(spec_of(broken, choices, tmp_path / "run", settings_of["sft"]()))
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path, tiny, choices, spec_of, settings_of):
     """The start must belong to the model that is trained."""
     taught = train_here(spec_of(tiny, choices, tmp_path / "sft", settings_of["sft"](epochs=1)))
     other = taught.model_copy(update={"base_model": "phi-3.5-mini"})
-    with pytest.raises(ModelError, match="adapter of 'phi-3.5-mini'"):
+    with pytest.raises(ModelError, match=r"adapter of 'phi-3.5-mini'"):
         train_here(spec_of(tiny, choices, tmp_path / "grpo", settings_of["grpo"](), start=other))
 
 
@@ -215,10 +224,8 @@ def test_rows_that_cannot_be_trained_on_are_refused_before_the_first_step(
     tmp_path, tiny, choices, spec_of, settings_of
 ):
     """A context too short for every row: DataError with the count, nothing written but the progress."""
-    from core.dataset import write_snapshot  # noqa: PLC0415
-
     rows = [{"id": "long", "prompt": "x" * 2000, "completions": [" A"], "split": "train"}]
     snapshot = write_snapshot(tmp_path / "rows", "sft", rows)
-    with pytest.raises(DataError, match="'longer than the context': 1"):
+    with pytest.raises(DataError, match=r"'longer than the context': 1"):
         train_here(spec_of(tiny, snapshot, tmp_path / "run", settings_of["sft"]()))
-    assert os.listdir(tmp_path / "run") == ["progress.jsonl"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["progress.jsonl"]

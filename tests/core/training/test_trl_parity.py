@@ -1,0 +1,100 @@
+"""TRL as the oracle: its GRPO loss on the same completions is ours."""
+
+import random
+
+import pytest
+import torch
+
+from core.language.config import model_config
+from core.language.group import group_logprobs
+from core.language.model import load_model
+from core.language.row import TokenGroup
+from core.training.config import GrpoSettings
+from core.training.data import GroupBatch, TrainingGroup
+from core.training.methods import method_of
+from core.training.reference import attach, reference_logprobs
+
+PROMPT, LENGTHS = 12, (1, 4, 2, 6)
+
+
+@pytest.fixture(scope="module")
+def oracle(tiny, tmp_path_factory):
+    """TRL's own loss function on a tiny model, without the rest of its trainer's run."""
+    trl = pytest.importorskip("trl.trainer.grpo_trainer")
+    from datasets import Dataset  # noqa: PLC0415
+    from trl.trainer.grpo_config import GRPOConfig  # noqa: PLC0415
+
+    def make(loss_type: str, beta: float):
+        loaded = load_model(model_config(str(tiny)), "fp32", torch.device("cpu"))
+        arguments = GRPOConfig(
+            output_dir=str(tmp_path_factory.mktemp("trl")),
+            per_device_train_batch_size=4,
+            num_generations=4,
+            loss_type=loss_type,
+            beta=beta,
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to="none",
+        )
+        trainer = trl.GRPOTrainer(
+            model=loaded.model,
+            reward_funcs=lambda completions, **_: [0.0] * len(completions),
+            args=arguments,
+            train_dataset=Dataset.from_dict({"prompt": ["x"] * 4}),
+            processing_class=loaded.tokenizer,
+        )
+        trainer.current_gradient_accumulation_steps = 1
+        return trainer, loaded.model.train()
+
+    return make
+
+
+def padded(rows: list[list[float]], kind: torch.dtype) -> torch.Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *([0] * (width - len(row)))] for row in rows], dtype=kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("loss_type", "ours"), [("grpo", "sequence"), ("bnpo", "token")])
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_the_grpo_loss_and_its_gradient_are_trls(oracle, loss_type, ours, beta):
+    """Old log-probabilities that differ from the new, four lengths, with and without KL: loss to 1e-4, gradient to 1e-3."""
+    trainer, model = oracle(loss_type, beta)
+    stream = random.Random(0)
+    group = TrainingGroup(
+        "one",
+        TokenGroup(
+            tuple(stream.randrange(250) for _ in range(PROMPT)),
+            tuple(tuple(stream.randrange(250) for _ in range(length)) for length in LENGTHS),
+        ),
+        rewards=(0.0, 1.0, 0.3, 0.5),
+    )
+    now = reference_logprobs(model, [group]).tolist()
+    batch = GroupBatch.of(attach([group], torch.tensor([value + stream.gauss(0, 0.3) for value in now])))
+    settings = GrpoSettings(
+        estimator="logged", beta=beta, loss_type=ours, advantage_scale="std", std_floor=1e-4
+    )
+    loss, _ = method_of(settings).loss(group_logprobs(model, batch.tokens), batch, 0)
+    gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
+
+    old = [part.tolist() for part in batch.reference_N.split(list(LENGTHS))]
+    rewards = torch.tensor(group.rewards)
+    completions = [list(completion) for completion in group.tokens.completions]
+    expected = trainer._compute_loss(
+        model,
+        {
+            "prompt_ids": torch.tensor([group.tokens.prompt] * 4),
+            "prompt_mask": torch.ones(4, PROMPT, dtype=torch.long),
+            "completion_ids": padded(completions, torch.long),
+            "completion_mask": padded([[1] * length for length in LENGTHS], torch.long),
+            "advantages": (rewards - rewards.mean()) / (rewards.std() + 1e-4),
+            "old_per_token_logps": padded(old, torch.float32),
+            "ref_per_token_logps": padded(old, torch.float32),
+            "num_items_in_batch": torch.tensor(float(sum(LENGTHS))),
+        },
+    )
+    theirs = torch.cat([g.flatten() for g in torch.autograd.grad(expected, list(model.parameters()))])
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert abs(loss.item()) > 0.01
+    assert (gradient - theirs).norm() < 1e-3 * theirs.norm()
