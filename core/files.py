@@ -103,3 +103,9 @@ def need_space(folder: Path, gigabytes: float) -> None:
             f"{folder} has {free:.1f} GB free and this run needs {gigabytes:.1f} GB: free some space, "
             "or set OVERNIGHT_HOME to a larger disk"
         )
+
+
+def make_readable(folder: Path) -> None:
+    """Let other users read a folder: safetensors and temporary folders are made for their owner alone."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)

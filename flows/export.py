@@ -26,6 +26,6 @@ def export(
     """Write the rows a method would train on as JSONL with their manifest."""
     run = open_run(use_case, preset, overrides)
     groups = snapshot(run, method, reward(run, collect(run)))
-    export_rows(run, groups, folder)
+    export_rows(groups, folder)
     report(run)
     return groups

@@ -43,7 +43,9 @@ def train(run: Run, method: Method, groups: Snapshot, start: Checkpoint | None =
     show = progress(f"train-{method}")
 
     def work(_folder: Path) -> Checkpoint:
-        with Tracker(run.config.tracking, run.folder, run.id, f"train-{method}", spec.model_dump()) as tracker:
+        with Tracker(
+            run.config.tracking, run.folder, run.id, f"train-{method}", spec.model_dump()
+        ) as tracker:
             return train_in_subprocess(spec, on_progress=lambda at: _tell(at, show, tracker))
 
     return once(run, stage, Checkpoint, work, record_checkpoint)

@@ -17,6 +17,7 @@ _NOWHERE = "postgresql://this-test-must-ask-for-the-fixture-called-database@127.
 os.environ.update(
     OVERNIGHT_HOME=str(_ROOT / "home"),
     OVERNIGHT_DATABASE_URL=_NOWHERE,
+    PREFECT_HOME=str(_ROOT / "prefect"),
     HF_HUB_OFFLINE="1",
     WANDB_MODE="disabled",
     DO_NOT_TRACK="1",
@@ -105,6 +106,16 @@ def empty_database(database_server: URL, monkeypatch: pytest.MonkeyPatch) -> Ite
 def database(database_server: URL, database_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of a fresh, migrated database, which Overnight uses during the test."""
     yield from _fresh(database_server, database_template, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """The URL of a Prefect server that all tests share, which flows talk to whatever prefect.toml names."""
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415  (seconds to import, and few tests need it)
+    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield str(PREFECT_API_URL.value())
 
 
 def _fresh(database_server: URL, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:

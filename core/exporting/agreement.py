@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -88,31 +89,29 @@ def _error(values: Sequence[float]) -> float:
 
 
 def measure(
-    readers: Mapping[str, Reader],
-    pairs: Sequence[tuple[str, str]],
+    reference: Reader,
+    files: Mapping[str, Reader],
     prompts: Sequence[EncodedPrompt],
     *,
     tokens_only: Container[str] = (),
-) -> dict[tuple[str, str], Divergence]:
-    """How far each pair's second reader is from its first; readers are asked `AT_ONCE` at a time, once a prompt.
+) -> dict[str, Divergence]:
+    """How far each file is from the reference; `AT_ONCE` readers work side by side, one prompt at a time.
 
-    Pairs with a reader in `tokens_only` are compared only on the prompts that are compared at every position.
+    Files in `tokens_only` read only the prompts that are compared at every position.
     """
-    tallies = {pair: DivergenceTally() for pair in pairs}
+    tallies = {name: DivergenceTally() for name in files}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for prompt in prompts:
-            asked = [
-                pair
-                for pair in pairs
-                if prompt.every_position or not any(name in tokens_only for name in pair)
-            ]
-            names = sorted({name for pair in asked for name in pair})
-            said = dict(
-                zip(names, pool.map(lambda name: readers[name].log_probabilities(prompt), names), strict=True)
-            )  # noqa: B023
-            for reference, other in asked:
-                tallies[reference, other].add(prompt, said[reference], said[other])
-    return {pair: tally.result() for pair, tally in tallies.items()}
+            names = [name for name in files if prompt.every_position or name not in tokens_only]
+            ask = partial(_ask, prompt)
+            said, *others = pool.map(ask, [reference, *(files[name] for name in names)])
+            for name, other in zip(names, others, strict=True):
+                tallies[name].add(prompt, said, other)
+    return {name: tally.result() for name, tally in tallies.items()}
+
+
+def _ask(prompt: EncodedPrompt, reader: Reader) -> LogProbs:
+    return reader.log_probabilities(prompt)
 
 
 def judge(
@@ -138,7 +137,7 @@ def judge(
     return tuple(found)
 
 
-def warn(facts: GgufFacts, divergence: Divergence, signal_kl: float | None) -> tuple[str, ...]:
+def warn(facts: GgufFacts, divergence: Divergence, signal_kl: float) -> tuple[str, ...]:
     """What is no failure but should be known."""
     found = []
     if facts.fallback_share > MOST_FALLBACK:
@@ -146,34 +145,31 @@ def warn(facts: GgufFacts, divergence: Divergence, signal_kl: float | None) -> t
             f"{facts.fallback_share:.0%} of the weights could not take this level's type (rows not a multiple of 256): "
             f"really {facts.bits_per_weight:.2f} bits a weight"
         )
-    if signal_kl is not None and 0 < signal_kl < divergence.kl:
+    if 0 < signal_kl < divergence.kl:
         found.append(
             f"what training changed (KL {signal_kl:.2g}) is less than what this level loses (KL {divergence.kl:.2g}): "
-            "prefer q8_0 or f16"
+            "compare the file's own evaluation, or release f16"
         )
     return tuple(found)
 
 
-def header_faults(tokenizer: PreTrainedTokenizerBase, file: LlamaCppReader) -> tuple[str, ...]:
-    """Chat template and end-of-text token, as the file holds them, against the tokenizer's."""
+def file_faults(
+    tokenizer: PreTrainedTokenizerBase, file: LlamaCppReader, texts: Sequence[str]
+) -> tuple[str, ...]:
+    """What a file's header and tokenizer say otherwise than the model's own: template, end of text, token ids."""
     found = []
-    template = file.llama.metadata.get("tokenizer.chat_template", "")
-    if _sha(template) != _sha(str(tokenizer.chat_template)):
+    if _sha(file.llama.metadata.get("tokenizer.chat_template", "")) != _sha(str(tokenizer.chat_template)):
         found.append("the chat template is not the tokenizer's")
     if tokenizer.eos_token_id not in (None, file.llama.token_eos()):
         found.append(
             f"its end-of-text token is {file.llama.token_eos()}, the tokenizer's {tokenizer.eos_token_id}"
         )
-    return tuple(found)
-
-
-def token_mismatches(
-    tokenizer: PreTrainedTokenizerBase, file: LlamaCppReader, texts: Sequence[str]
-) -> tuple[str, ...]:
-    """The texts that llama.cpp reads as other tokens than the tokenizer does."""
-    return tuple(
+    misread = [
         text for text in texts if tokenizer.encode(text, add_special_tokens=False) != file.tokens(text)
-    )
+    ]
+    if misread:
+        found.append(f"llama.cpp reads {len(misread)} texts as other tokens, the first {misread[0][:40]!r}")
+    return tuple(found)
 
 
 def _sha(text: str) -> str:

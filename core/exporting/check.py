@@ -1,15 +1,15 @@
 """Every GGUF file of a release, loaded as it would be served and held against the merged model."""
 
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.exporting.agreement import (
     TOKENIZER_CASES,
-    header_faults,
+    file_faults,
     judge,
     measure,
-    token_mismatches,
     warn,
 )
 from core.exporting.base import BaseModel
@@ -19,8 +19,8 @@ from core.exporting.llama_reader import LlamaCppReader
 from core.exporting.merge import Merge
 from core.exporting.replay import (
     EncodedPrompt,
-    Reader,
     TransformersReader,
+    free_memory,
     load_tokenizer,
     load_weights,
     reader_threads,
@@ -28,18 +28,7 @@ from core.exporting.replay import (
 from core.exporting.results import Agreement, Divergence
 from core.promotion import ReleaseCheck
 
-_MERGED = "merged"
-_BASE = "base"
 _NOT_QUANTISED = "f16"
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """Divergences of one run: each level from the merged model, and what the base model adds."""
-
-    levels: dict[str, Divergence]
-    base_kl: dict[str, float]
-    signal_kl: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,56 +48,53 @@ class FileCheck:
         Raises: ExportError when a file can't be loaded.
         """
         tokenizer = load_tokenizer(Path(self.merge.path))
-        with ExitStack() as stack:
-            readers = self._open(stack, files)
-            faults = {level: header_faults(tokenizer, reader) for level, reader in readers.items()}
-            texts = (*TOKENIZER_CASES, *self.texts)
-            misread = {level: token_mismatches(tokenizer, reader, texts) for level, reader in readers.items()}
-            measured = self._measure(stack, readers)
+        texts = (*TOKENIZER_CASES, *self.texts)
+        with self._open(files) as readers:
+            faults = {level: file_faults(tokenizer, reader, texts) for level, reader in readers.items()}
+            found = self._from_reference(Path(self.merge.path), readers, self.prompts)
+        base_kl = self._base_kl([level for level in files if level != _NOT_QUANTISED])
         return tuple(
-            self._agreement(level, path, measured, (*faults[level], *_misread_fault(misread[level])))
+            self._agreement(level, path, found[level], base_kl.get(level), faults[level])
             for level, path in files.items()
         )
 
-    def _open(self, stack: ExitStack, files: dict[str, Path]) -> dict[str, LlamaCppReader]:
+    @contextmanager
+    def _open(self, files: Mapping[str, Path]) -> Iterator[dict[str, LlamaCppReader]]:
         longest = max(len(prompt.tokens) for prompt in self.prompts)
         threads = reader_threads(self.settings.threads)
-        return {
-            level: stack.enter_context(LlamaCppReader(path, longest, threads))
-            for level, path in files.items()
-        }
+        with ExitStack() as stack:
+            yield {
+                level: stack.enter_context(LlamaCppReader(path, longest, threads))
+                for level, path in files.items()
+            }
+        free_memory()
 
-    def _reference(self, folder: Path) -> TransformersReader:
-        return TransformersReader(load_weights(folder), reader_threads(self.settings.threads))
+    def _from_reference(
+        self, folder: Path, readers: Mapping[str, LlamaCppReader], prompts: Sequence[EncodedPrompt]
+    ) -> dict[str, Divergence]:
+        reference = TransformersReader(load_weights(folder), reader_threads(self.settings.threads))
+        return measure(reference, readers, prompts, tokens_only={_NOT_QUANTISED})
 
-    def _measure(self, stack: ExitStack, files: dict[str, LlamaCppReader]) -> _Measured:
-        readers: dict[str, Reader] = {
-            **files,
-            _MERGED: TransformersReader(load_weights(Path(self.merge.path))),
-        }
-        pairs = [(_MERGED, level) for level in files]
+    def _base_kl(self, levels: list[str]) -> dict[str, float]:
+        """What the base model loses at each level, on the prompts compared at every position."""
         if self.base is None:
-            found = measure(readers, pairs, self.prompts, tokens_only={_NOT_QUANTISED})
-            return _Measured({level: found[_MERGED, level] for level in files}, {}, None)
+            return {}
         yardstick = BaseModel.at(self.base)
-        quantised = [level for level in files if level != _NOT_QUANTISED]
-        known = {
-            level: kl for level in quantised if (kl := yardstick.known_kl(level, self.prompts)) is not None
-        }
-        unknown = [level for level in quantised if level not in known]
-        base_files = self._open(stack, yardstick.files(unknown, self.settings.threads))
-        readers |= {f"{_BASE} {level}": reader for level, reader in base_files.items()}
-        readers[_BASE] = self._reference(self.base)
-        pairs += [(_MERGED, _BASE), *((_BASE, f"{_BASE} {level}") for level in unknown)]
-        found = measure(readers, pairs, self.prompts, tokens_only={_BASE, _NOT_QUANTISED})
-        for level in unknown:
-            known[level] = found[_BASE, f"{_BASE} {level}"].kl
-            yardstick.keep_kl(level, self.prompts, known[level])
-        return _Measured({level: found[_MERGED, level] for level in files}, known, found[_MERGED, _BASE].kl)
+        prompts = [replace(prompt, answers=()) for prompt in self.prompts if prompt.every_position]
+        known = {level: yardstick.known_kl(level, prompts) for level in levels}
+        unknown = [level for level, kl in known.items() if kl is None]
+        if unknown:
+            with self._open(yardstick.files(unknown, self.settings.threads)) as readers:
+                found = self._from_reference(self.base, readers, prompts)
+            for level in unknown:
+                known[level] = found[level].kl
+                yardstick.keep_kl(level, prompts, found[level].kl)
+        return {level: kl for level, kl in known.items() if kl is not None}
 
-    def _agreement(self, level: str, path: Path, measured: _Measured, faults: tuple[str, ...]) -> Agreement:
-        facts, divergence = read_facts(path, level=level), measured.levels[level]
-        base_kl, parameters = measured.base_kl.get(level), self.merge.parameters
+    def _agreement(
+        self, level: str, path: Path, divergence: Divergence, base_kl: float | None, faults: tuple[str, ...]
+    ) -> Agreement:
+        facts, parameters = read_facts(path, level=level), self.merge.parameters
         found = faults + judge(
             divergence,
             self.settings.cap(level, parameters),
@@ -128,12 +114,5 @@ class FileCheck:
             divergence=divergence,
             base_kl=base_kl,
             kl_ratio=divergence.kl / base_kl if base_kl else None,
-            signal_kl=measured.signal_kl,
-            warnings=warn(facts, divergence, measured.signal_kl),
+            warnings=warn(facts, divergence, self.merge.signal_kl),
         )
-
-
-def _misread_fault(texts: tuple[str, ...]) -> tuple[str, ...]:
-    if not texts:
-        return ()
-    return (f"llama.cpp reads {len(texts)} texts as other tokens, the first {texts[0][:40]!r}",)

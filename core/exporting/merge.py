@@ -42,6 +42,8 @@ class Merge(Record):
     weight_type: WeightType
     parity_kl: float
     """Mean KL divergence, adapter on base to merged model as reloaded, in nats a token."""
+    signal_kl: float
+    """Mean KL divergence, trained to base model: what the training changed; 0 without an adapter."""
 
 
 def merge_adapter(
@@ -62,20 +64,23 @@ def merge_adapter(
     check_finite(
         {name: tensor for name, tensor in adapted.named_parameters() if "lora_" in name}, adapter or base
     )
-    before = [TransformersReader(adapted).log_probabilities(probe) for probe in probes]
+    before = _read(adapted, probes)
+    signal = _base_distance(adapted, before, probes) if adapter else 0.0
     merged = adapted.merge_and_unload() if isinstance(adapted, PeftModel) else adapted
     check_finite(merged.state_dict(), base)
     parameters = sum(tensor.numel() for tensor in merged.parameters())
     _save(merged.to(getattr(torch, weight_type)), base, target)
     del model, adapted, merged
     free_memory()
-    parity = _parity(before, target, probes)
+    parity = mean_kl(before, _read(load_weights(target), probes))
     if not parity <= PARITY_LIMIT[weight_type]:
         raise ExportError(
             f"the model merged from {adapter} answers differently from the adapter it was made from (KL {parity:.2g} "
             f"nats a token, at most {PARITY_LIMIT[weight_type]:g}): train without LoRA on embeddings tied to the head"
         )
-    return Merge(path=str(target), parameters=parameters, weight_type=weight_type, parity_kl=parity)
+    return Merge(
+        path=str(target), parameters=parameters, weight_type=weight_type, parity_kl=parity, signal_kl=signal
+    )
 
 
 def check_finite(tensors: dict[str, torch.Tensor], source: Path) -> None:
@@ -100,13 +105,24 @@ def _save(model: PreTrainedModel, base: Path, target: Path) -> None:
         raise storage_error(target, error) from error
 
 
-def _parity(before: Sequence[LogProbs], target: Path, probes: Sequence[EncodedPrompt]) -> float:
-    if not probes:
+def _read(model: PreTrainedModel, probes: Sequence[EncodedPrompt]) -> list[LogProbs]:
+    reader = TransformersReader(model)
+    return [reader.log_probabilities(probe) for probe in probes]
+
+
+def _base_distance(adapted: PeftModel, trained: Sequence[LogProbs], probes: Sequence[EncodedPrompt]) -> float:
+    with adapted.disable_adapter():
+        return mean_kl(trained, _read(adapted, probes))
+
+
+def mean_kl(reference: Sequence[LogProbs], other: Sequence[LogProbs]) -> float:
+    """Mean of `token_kl` over all tokens of several prompts; 0 without prompts."""
+    if not reference:
         return 0.0
-    reader = TransformersReader(load_weights(target))
-    after = [reader.log_probabilities(probe) for probe in probes]
     return float(
-        np.mean(np.concatenate([token_kl(p_T_V, q_T_V) for p_T_V, q_T_V in zip(before, after, strict=True)]))
+        np.mean(
+            np.concatenate([token_kl(p_T_V, q_T_V) for p_T_V, q_T_V in zip(reference, other, strict=True)])
+        )
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.errors import ExportError
 from core.exporting.results import Published
-from core.files import digest, file_digest, make_folder, storage_error, write_json
+from core.files import digest, file_digest, make_folder, make_readable, storage_error, write_json
 
 MANIFEST = "manifest.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
@@ -126,8 +126,8 @@ def _files(folder: Path) -> list[str]:
 
 def _make_durable(folder: Path) -> None:
     """Readable for other users (safetensors writes 0600), and on the disk before the rename."""
+    make_readable(folder)
     for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o755 if path.is_dir() else 0o644)
         _sync(path)
 
 

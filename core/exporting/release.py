@@ -20,7 +20,7 @@ from core.exporting.results import Agreement, Published, Release
 from core.files import data_folder, digest, need_space
 from core.promotion import ReleaseCheck
 
-PROBES = 2
+PROBES = 3
 """Prompts on which adapter and merged model must agree to rounding."""
 _SPACE_FACTOR = 4
 """Merged weights, f16, the levels and the base model's own, over the base model's size, with room."""
@@ -133,6 +133,7 @@ class _Exporter:
             sha256=digest(sorted(row.sha256 for row in self.published)),
             parameters=merge.parameters,
             parity_kl=merge.parity_kl,
+            signal_kl=merge.signal_kl,
             published=tuple(self.published),
             agreements=agreements,
             seconds=self.seconds,

@@ -43,8 +43,6 @@ class Agreement(Record):
     base_kl: float | None = None
     """The base model's own KL at this level; None when it was not asked for."""
     kl_ratio: float | None = None
-    signal_kl: float | None = None
-    """KL(trained to base model): what the training changed."""
     warnings: tuple[str, ...] = ()
 
 
@@ -70,6 +68,8 @@ class Release(Record):
     parameters: int
     parity_kl: float
     """KL divergence, adapter on base to merged model, in nats a token."""
+    signal_kl: float
+    """KL divergence, trained to base model, in nats a token: what the training changed."""
     published: tuple[Published, ...]
     agreements: tuple[Agreement, ...] = ()
     seconds: dict[str, float]

@@ -11,7 +11,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 
 from core.checkpoint import weights_digest
 from core.errors import ModelError
-from core.files import data_folder, file_digest, make_folder, need_space, storage_error, write_json
+from core.files import (
+    data_folder,
+    file_digest,
+    make_folder,
+    make_readable,
+    need_space,
+    storage_error,
+    write_json,
+)
 from core.language.config import ModelConfig, embedded_weights
 
 MANIFEST = "manifest.json"
@@ -41,7 +49,7 @@ def _convert(source: Path, sha256: str, folder: Path) -> None:
             stage / MANIFEST,
             {"source": source.name, "source_sha256": sha256, "sha256": weights_digest(stage)},
         )
-        _readable(stage)
+        make_readable(stage)
         _publish(stage, folder)
     except OSError as error:
         raise storage_error(folder, error) from error
@@ -72,12 +80,6 @@ def _split_digits(tokenizer: PreTrainedTokenizerBase) -> None:
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), backend.pre_tokenizer]
     )
-
-
-def _readable(folder: Path) -> None:
-    folder.chmod(0o755)
-    for path in folder.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _publish(stage: Path, folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.files import file_digest, make_folder, storage_error, write_json
+from core.files import file_digest, make_folder, make_readable, storage_error, write_json
 
 SEAL = "complete.json"
 BEST = "best.json"
@@ -84,13 +84,6 @@ def publish(target: Path, write: Callable[[Path], None]) -> None:
         raise storage_error(target, error) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-def make_readable(folder: Path) -> None:
-    """Let other users read a folder: safetensors and temporary folders are made for their owner alone."""
-    folder.chmod(0o755)
-    for path in folder.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _fill(

@@ -8,6 +8,7 @@ from core.use_cases.fantasy_draft import FANTASY_DRAFT
 
 USE_CASES: tuple[UseCase, ...] = (FANTASY_DRAFT,)
 
+
 class UseCaseName(StrEnum):
     """The use cases that a flow's form offers, made from the registry."""
 

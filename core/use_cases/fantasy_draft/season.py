@@ -5,7 +5,7 @@ Weekly points are NaN where a player sits out.
 
 import numpy as np
 
-from core.use_cases.fantasy_draft.pool import MARKET_WEIGHT, NFL_TEAMS, Pool
+from core.use_cases.fantasy_draft.pool import FREE_AGENT, MARKET_WEIGHT, NFL_TEAMS, Pool
 from core.use_cases.fantasy_draft.rules import (
     POOL_OFFSETS,
     POOL_SIZE,
@@ -64,12 +64,11 @@ class PassingGame:
 def _first_of_teams(pool: Pool, position: int) -> Ints:
     """Each NFL team's best player of a position, (L, NFL_TEAMS); -1 where the pool has none."""
     teams = pool.nfl_teams_L_P[:, POOL_SLICES[position]].astype(np.int64)
-    first = np.full((len(pool), NFL_TEAMS), -1)
     players = np.arange(POOL_OFFSETS[position], POOL_OFFSETS[position + 1])
-    # The last assignment wins, so the best player of a team comes last.
-    first[np.arange(len(pool))[:, None], teams[:, ::-1]] = players[::-1]
-    first[:, -1] = -1
-    return first
+    first = np.full((len(pool), NFL_TEAMS), POOL_SIZE)
+    np.minimum.at(first, (np.arange(len(pool))[:, None], teams), players)
+    first[:, FREE_AGENT] = POOL_SIZE
+    return np.where(first < POOL_SIZE, first, -1)
 
 
 def draw_season(pool: Pool, passing: PassingGame, rng: np.random.Generator) -> Floats:

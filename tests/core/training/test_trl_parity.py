@@ -32,6 +32,7 @@ def oracle(tiny, tmp_path_factory):
             num_generations=4,
             loss_type=loss_type,
             beta=beta,
+            use_bias_correction_kl=False,  # the paper's KL, without a ratio
             use_cpu=True,
             bf16=False,
             gradient_checkpointing=False,
