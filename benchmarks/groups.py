@@ -14,14 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from peft import PeftModel
-from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.figures import Figure, report
+from benchmarks.trl_grpo import Steps, drift, train_trl
 from core.language.config import model_config
 from core.language.group import plain_logprobs, shared_logprobs
 from core.language.model import LoadedModel, load_model
@@ -31,6 +30,7 @@ from core.training.config import AdapterSettings, GrpoSettings
 from core.training.data import GroupData, TrainingGroup
 from core.training.methods import method_of
 from core.training.reference import attach, with_reference
+from core.training.schedule import GroupOrder
 from core.training.trainer import GroupTrainer
 
 MODEL = "smollm2-135m"
@@ -38,6 +38,17 @@ PROMPT, GROUP = 260, 8
 LENGTHS = (6, 14)
 WORDS, QUICK_WORDS = 8_000, 8_192
 LEARNING_RATE = 1e-4
+
+OUR_SETTINGS = GrpoSettings(
+    estimator="logged",
+    learning_rate=LEARNING_RATE,
+    scheduler="constant",
+    warmup_ratio=0,
+    batch_size=1,
+    beta=0,
+    advantage_scale="std",
+    std_floor=1e-4,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +65,6 @@ FULL = Size(layers=None, steps=2, against_trl=4.5, against_plain=4.5)
 QUICK = Size(layers=4, steps=2, against_trl=4.5, against_plain=3.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What some optimizer steps cost, and their losses."""
-
-    cpu_seconds: float
-    losses: list[float]
-
-
 def main() -> int:
     """Print the figures; exit 1 when one falls short."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -72,39 +75,31 @@ def main() -> int:
     groups = make_groups(size.steps)
     with tempfile.TemporaryDirectory() as folder:
         ours, trl = race(size, groups, Path(folder))
-    difference = max(abs(a - b) / max(abs(b), 1e-3) for a, b in zip(ours.losses, trl.losses, strict=True))
-    plain, shared = against_plain(size, groups[0])
-    name = (
-        "SmolLM2-135M"
-        if size.layers is None
-        else f"SmolLM2-135M cut to {size.layers} layers and {QUICK_WORDS} words"
-    )
-    limit = limit_of(groups[0].tokens)
-    return report(
-        [
-            Figure(
-                f"GRPO on groups of {GROUP}, prompts of {PROMPT} tokens, {name}, LoRA r=16, fp32: examples a CPU-second",
-                trl.cpu_seconds / ours.cpu_seconds,
-                "x",
-                size.against_trl,
-                f"TRL GRPOTrainer ({trl.cpu_seconds:.1f} CPU-s to {ours.cpu_seconds:.1f})",
-            ),
-            Figure(
-                "largest relative difference of the losses, old log-probabilities differing from new",
-                difference,
-                "",
-                1e-4,
-                "TRL GRPOTrainer",
-                at_most=True,
-            ),
-            Figure(
-                f"forward and backward of one group, prompt once (limit {limit:.1f}x)",
-                plain / shared,
-                "x",
-                size.against_plain,
-                f"the prompt with every completion ({plain:.1f} CPU-s to {shared:.1f})",
-            ),
-        ]
+    return report([*_against_trl(size, ours, trl), _against_plain(size, groups[0])])
+
+
+def _against_trl(size: Size, ours: Steps, trl: Steps) -> list[Figure]:
+    cut = "" if size.layers is None else f" cut to {size.layers} layers and {QUICK_WORDS} words"
+    what = f"GRPO on groups of {GROUP}, prompts of {PROMPT} tokens, SmolLM2-135M{cut}, LoRA r=16, fp32"
+    spent = f"TRL GRPOTrainer ({trl.cpu_seconds:.1f} CPU-s to {ours.cpu_seconds:.1f})"
+    apart = max(abs(a - b) / abs(b) for a, b in zip(ours.losses, trl.losses, strict=True))
+    same = "largest relative difference of the losses, old log-probabilities differing from new"
+    return [
+        Figure(
+            f"{what}: examples a CPU-second", trl.cpu_seconds / ours.cpu_seconds, "x", size.against_trl, spent
+        ),
+        Figure(same, apart, "", 1e-4, "TRL GRPOTrainer", at_most=True),
+    ]
+
+
+def _against_plain(size: Size, group: TrainingGroup) -> Figure:
+    plain, shared = against_plain(size, group.tokens)
+    return Figure(
+        f"forward and backward of one group, prompt once (limit {limit_of(group.tokens):.1f}x)",
+        plain / shared,
+        "x",
+        size.against_plain,
+        f"the prompt with every completion ({plain:.1f} CPU-s to {shared:.1f})",
     )
 
 
@@ -123,12 +118,6 @@ def make_groups(count: int) -> list[TrainingGroup]:
         )
         for index in range(count)
     ]
-
-
-def drift(group: TrainingGroup) -> list[float]:
-    """How far the old policy's log-probabilities are from the starting policy's, token by token."""
-    stream = random.Random(group.id)
-    return [stream.gauss(0, 0.3) for completion in group.tokens.completions for _ in completion]
 
 
 def limit_of(group: TokenGroup) -> float:
@@ -156,23 +145,14 @@ def make_model(layers: int | None) -> tuple[PeftModel, LoadedModel]:
 def race(size: Size, groups: list[TrainingGroup], folder: Path) -> tuple[Steps, Steps]:
     """Both train the same groups from the same weights, in turns."""
     first = train_ours(make_model(size.layers)[0], groups, folder / "first")
-    trl = train_trl(*make_model(size.layers), groups, folder / "trl")
+    model, loaded = make_model(size.layers)
+    trl = train_trl(model, loaded.tokenizer, in_our_order(groups), folder / "trl", LEARNING_RATE)
     second = train_ours(make_model(size.layers)[0], groups, folder / "second")
     return min(first, second, key=lambda steps: steps.cpu_seconds), trl
 
 
 def train_ours(model: PeftModel, groups: list[TrainingGroup], folder: Path) -> Steps:
     """GroupTrainer on logged groups, one group a step; the old log-probabilities are the starting weights'."""
-    settings = GrpoSettings(
-        estimator="logged",
-        learning_rate=LEARNING_RATE,
-        scheduler="constant",
-        warmup_ratio=0,
-        batch_size=1,
-        beta=0,
-        advantage_scale="std",
-        std_floor=1e-4,
-    )
     folder.mkdir()
     losses: list[float] = []
 
@@ -188,101 +168,25 @@ def train_ours(model: PeftModel, groups: list[TrainingGroup], folder: Path) -> S
     )
     trainer = GroupTrainer(
         model,
-        method=method_of(settings),
-        settings=settings,
+        method=method_of(OUR_SETTINGS),
+        settings=OUR_SETTINGS,
         train=drifted,
         held_out=(),
         folder=folder,
         log=log,
     )
-    order = list(trainer.order)
     trainer.train()
-    spent = time.process_time() - start
-    return Steps(spent, [losses[order.index(index)] for index in range(len(groups))])
+    return Steps(time.process_time() - start, losses)
 
 
-def train_trl(model: PeftModel, loaded: LoadedModel, groups: list[TrainingGroup], folder: Path) -> Steps:
-    """GRPOTrainer on the same logged groups through `rollout_func`, its only door for them."""
-    from datasets import Dataset  # noqa: PLC0415  (half a minute, and only needed here)
-    from trl.trainer import grpo_trainer  # noqa: PLC0415
-    from trl.trainer.grpo_config import GRPOConfig  # noqa: PLC0415
-
-    order = our_order(len(groups))
-
-    def rollout(prompts: list[str], _trainer: Any) -> dict[str, Any]:
-        chosen = [groups[int(prompt)] for prompt in prompts]
-        places = [index % GROUP for index in range(len(prompts))]
-        completions = [list(g.tokens.completions[p]) for g, p in zip(chosen, places, strict=True)]
-        return {
-            "prompt_ids": [list(group.tokens.prompt) for group in chosen],
-            "completion_ids": completions,
-            "logprobs": [[0.0] * len(completion) for completion in completions],
-            "worth": [g.rewards[p] for g, p in zip(chosen, places, strict=True)],
-        }
-
-    arguments = GRPOConfig(
-        output_dir=str(folder),
-        per_device_train_batch_size=GROUP,
-        num_generations=GROUP,
-        steps_per_generation=len(groups),
-        max_completion_length=LENGTHS[1],
-        max_steps=len(groups),
-        learning_rate=LEARNING_RATE,
-        lr_scheduler_type="constant",
-        loss_type="grpo",
-        beta=0.0,
-        shuffle_dataset=False,
-        mask_truncated_completions=False,
-        logging_steps=1,
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-    )
-
-    class Drifted(grpo_trainer.GRPOTrainer):
-        """The old log-probabilities come from a policy that is some way off, as logged ones do."""
-
-        def _generate_and_score_completions(self, inputs: Any) -> Any:
-            scored = super()._generate_and_score_completions(inputs)
-            mask = scored["completion_mask"].bool()
-            scored["old_per_token_logps"][mask] += torch.tensor(
-                [d for index in order for d in drift(groups[index])]
-            )
-            return scored
-
-    trainer = Drifted(
-        model=model,
-        reward_funcs=lambda worth, **_: worth,
-        args=arguments,
-        train_dataset=Dataset.from_dict({"prompt": [str(index) for index in order]}),
-        processing_class=loaded.tokenizer,
-        rollout_func=rollout,
-    )
-    trainer.remove_callback(PrinterCallback)
-    start = time.process_time()
-    with mock.patch.object(
-        grpo_trainer, "shuffle_sequence_dict", lambda batch: batch
-    ):  # keep groups together, as ours
-        trainer.train()
-    spent = time.process_time() - start
-    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
-    return Steps(spent, [losses[order.index(index)] for index in range(len(groups))])
+def in_our_order(groups: list[TrainingGroup]) -> list[TrainingGroup]:
+    """The groups as GroupTrainer shuffles them."""
+    return [groups[index] for index in GroupOrder(len(groups), OUR_SETTINGS)]
 
 
-def our_order(count: int) -> list[int]:
-    """The order in which GroupTrainer takes the groups."""
-    from core.training.schedule import GroupOrder  # noqa: PLC0415
-
-    return list(GroupOrder(count, GrpoSettings(batch_size=1)))
-
-
-def against_plain(size: Size, group: TrainingGroup) -> tuple[float, float]:
+def against_plain(size: Size, tokens: TokenGroup) -> tuple[float, float]:
     """CPU-seconds of one forward and backward pass: without sharing, and with it."""
     model = make_model(size.layers)[0].train()
-    tokens = group.tokens
 
     def cost(logprobs: Callable[[], torch.Tensor]) -> float:
         start = time.process_time()

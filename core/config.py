@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from core.errors import ConfigError
+from core.errors import ConfigError, one_line
 from core.record import Record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} can't be read as YAML: {error}") from error
+        raise ConfigError(f"{path} can't be read as YAML: {one_line(error)}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):

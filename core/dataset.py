@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from core.errors import DataError, SnapshotError
+from core.errors import DataError, SnapshotError, one_line
 from core.files import make_folder, storage_error, write_json
 from core.record import Record
 
@@ -128,8 +128,14 @@ def open_snapshot(folder: Path) -> Snapshot:
         return Snapshot(path=str(folder), **manifest)
     except (OSError, ValueError, TypeError) as error:
         raise SnapshotError(
-            f"{folder} is no snapshot ({error}): give a folder that holds {MANIFEST}"
+            f"{folder} is no snapshot ({_trouble(error)}): give a folder that holds {MANIFEST}"
         ) from error
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    return one_line(error)
 
 
 def read_rows(snapshot: Snapshot) -> Iterator[dict[str, Any]]:

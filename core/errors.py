@@ -69,3 +69,8 @@ class ExportError(OvernightError, RuntimeError):
 
 class ServiceError(OvernightError, RuntimeError):
     """The local server or worker can't start or can't be reached."""
+
+
+def one_line(error: BaseException) -> str:
+    """What another library's error says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__

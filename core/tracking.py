@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from core.errors import ConfigError, ServiceError, one_line
 from core.files import make_folder
 from core.record import Record
 
@@ -18,17 +19,26 @@ class TrackingSettings(Record):
     project: str = "overnight"
 
 
-def mode(settings: TrackingSettings) -> Literal["online", "offline", "disabled"]:
+Mode = Literal["online", "offline", "disabled"]
+_NAMED: dict[str | None, Mode] = {"online": "online", "offline": "offline", "disabled": "disabled"}
+
+
+def mode(settings: TrackingSettings) -> Mode:
     """What `auto` means on this machine: a key makes it online, WANDB_MODE wins over both."""
-    if settings.wandb == "off" or os.environ.get("WANDB_MODE") == "disabled":
+    if settings.wandb == "off":
         return "disabled"
+    if named := _NAMED.get(os.environ.get("WANDB_MODE")):
+        return named
     if settings.wandb == "auto":
         return "online" if os.environ.get("WANDB_API_KEY") else "offline"
     return settings.wandb
 
 
 class Tracker:
-    """One W&B run for one stage of an Overnight run; grouped by the run, and resumed under the same id."""
+    """One W&B run for one stage of an Overnight run; grouped by the run, and resumed under the same id.
+
+    Raises: ConfigError when W&B refuses the key; ServiceError when it can't be reached.
+    """
 
     def __init__(
         self, settings: TrackingSettings, folder: Path, run_id: str, stage: str, config: Mapping[str, Any]
@@ -36,19 +46,16 @@ class Tracker:
         self._run: Any = None
         if mode(settings) == "disabled":
             return
-        import wandb  # noqa: PLC0415  (a second to import, and not needed when it is off)
-
-        self._run = wandb.init(
+        self._run = _begin(
+            mode=mode(settings),
             project=settings.project,
             group=run_id,
             job_type=stage,
             name=f"{stage}-{run_id[:8]}",
             id=f"{run_id[:24]}-{stage}",
             resume="allow",
-            mode=mode(settings),
             dir=str(make_folder(folder)),
             config=dict(config),
-            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True),
         )
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -69,3 +76,19 @@ class Tracker:
     ) -> None:
         if self._run is not None:
             self._run.finish(exit_code=0 if error is None else 1)
+
+
+def _begin(**settings: Any) -> Any:
+    import wandb  # noqa: PLC0415  (a second to import, and not needed when it is off)
+
+    quiet = wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True)
+    try:
+        return wandb.init(**settings, settings=quiet)
+    except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
+        raise ConfigError(
+            f"Weights & Biases refuses this run ({one_line(error)}): set WANDB_API_KEY, or tracking.wandb to 'offline'"
+        ) from error
+    except wandb.errors.Error as error:
+        raise ServiceError(
+            f"Weights & Biases can't be reached ({one_line(error)}): try again, or set tracking.wandb to 'offline'"
+        ) from error

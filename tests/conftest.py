@@ -3,8 +3,9 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -106,6 +107,34 @@ def empty_database(database_server: URL, monkeypatch: pytest.MonkeyPatch) -> Ite
 def database(database_server: URL, database_template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of a fresh, migrated database, which Overnight uses during the test."""
     yield from _fresh(database_server, database_template, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def letter_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes tiny models that like letters in the order given, whatever is asked; letters left out are liked alike."""
+    import torch  # noqa: PLC0415  (seconds to import, and few tests need it)
+    from safetensors.torch import load_file, save_file  # noqa: PLC0415
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    from core.language.testing import tiny_language_model  # noqa: PLC0415
+
+    @cache
+    def make(letters: str) -> Path:
+        folder = tiny_language_model(tmp_path_factory.mktemp(f"likes-{letters}") / "model")
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        weights = load_file(folder / "model.safetensors")
+        for name, tensor in weights.items():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                tensor.zero_()  # every layer passes its input on: the answer depends on the last token alone
+        embedding = weights["model.embed_tokens.weight"]
+        embedding[:, 0] = 0
+        embedding[tokenizer.encode(":")] = torch.eye(embedding.shape[1])[0]
+        for place, letter in enumerate(letters):
+            embedding[tokenizer.encode(f" {letter}"), 0] = float(len(letters) - place)
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

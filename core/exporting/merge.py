@@ -12,7 +12,14 @@ from transformers import PreTrainedModel
 
 from core.errors import ExportError
 from core.exporting.config import WeightType
-from core.exporting.replay import EncodedPrompt, LogProbs, TransformersReader, free_memory, load_weights
+from core.exporting.replay import (
+    EncodedPrompt,
+    LogProbs,
+    TransformersReader,
+    free_memory,
+    load_weights,
+    reader_threads,
+)
 from core.files import storage_error
 from core.language.model import put_adapter
 from core.record import Record
@@ -105,8 +112,8 @@ def _save(model: PreTrainedModel, base: Path, target: Path) -> None:
         raise storage_error(target, error) from error
 
 
-def _read(model: PreTrainedModel, probes: Sequence[EncodedPrompt]) -> list[LogProbs]:
-    reader = TransformersReader(model)
+def _read(model: Any, probes: Sequence[EncodedPrompt]) -> list[LogProbs]:
+    reader = TransformersReader(model, reader_threads(0))
     return [reader.log_probabilities(probe) for probe in probes]
 
 

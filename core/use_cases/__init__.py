@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from core.config import presets
+from core.errors import ConfigError
 from core.use_case import UseCase
 from core.use_cases.fantasy_draft import FANTASY_DRAFT
 
@@ -22,5 +23,9 @@ class Preset(StrEnum):
 
 
 def use_case_named(name: str) -> UseCase:
-    """The registered use case of that name."""
-    return next(use_case for use_case in USE_CASES if use_case.name == name)
+    """The registered use case of that name. Raises: ConfigError."""
+    for use_case in USE_CASES:
+        if use_case.name == name:
+            return use_case
+    known = ", ".join(use_case.name for use_case in USE_CASES)
+    raise ConfigError(f"unknown use case '{name}': choose one of {known}")

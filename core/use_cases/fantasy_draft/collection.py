@@ -16,8 +16,6 @@ from core.use_cases.fantasy_draft.shortlist import Shortlist, make_shortlist, so
 
 NOISE = 0.15
 """The share of picks left to chance on the way to a decision, so that rows show states a learner will meet."""
-TEMPERATURE = 0.3
-"""Of soft labels, in points a game."""
 RESAMPLES = 4
 FORCED, NOT_DRAWN = "only one legal candidate", "not drawn"
 

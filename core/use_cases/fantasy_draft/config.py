@@ -1,9 +1,11 @@
 """The settings of the fantasy draft."""
 
-from typing import Literal, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from core.files import file_digest
 from core.record import Record
 from core.use_case import UseCaseConfig
 from core.use_cases.fantasy_draft.draft import OpponentField
@@ -20,6 +22,16 @@ class PlayersSettings(Record):
     """The real season whose board is held out for the contest."""
     path: str | None = None
     """The JSON or CSV file of players ('file')."""
+    sha256: str | None = None
+    """Of that file, filled in when the config is read: other contents are other players."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_digest(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("source") == "file" and values.get("path"):
+            path = Path(str(values["path"])).expanduser()
+            return values | {"sha256": file_digest(path) if path.is_file() else None}
+        return values
 
     @model_validator(mode="after")
     def _held_out(self) -> Self:

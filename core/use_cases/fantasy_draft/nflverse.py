@@ -68,10 +68,13 @@ class _Tables:
         self._download = download
         years = sorted({season - back for season in seasons for back in range(len(SEASON_WEIGHTS) + 1)})
         self._games = self._rows(
-            "schedules", years, ("season", "week", "game_type", "home_team", "away_team")
+            "schedules",
+            years,
+            ("season", "week", "game_type", "home_team", "away_team", "home_score", "away_score"),
         )
         self._games = [game for game in self._games if game["game_type"] == "REG"]
-        self._seasons = self._read_seasons(years)
+        going_on = {game["season"] for game in self._games if game["home_score"] is None}
+        self._seasons = self._read_seasons(years, [year for year in years if year not in going_on])
         self._ranks = self._read_ranks(seasons)
 
     def _rows(self, table: str, seasons: Sequence[int], columns: Sequence[str]) -> Sequence[Row]:
@@ -106,7 +109,8 @@ class _Tables:
                 busy.setdefault(game["away_team"], set()).add(game["week"])
         return {team: min(set(range(1, WEEKS + 1)) - weeks, default=0) for team, weeks in busy.items()}
 
-    def _read_seasons(self, years: Sequence[int]) -> dict[int, Season]:
+    def _read_seasons(self, years: Sequence[int], played: Sequence[int]) -> dict[int, Season]:
+        """Everybody's points by season; a season that isn't over stays empty."""
         seasons: dict[int, dict[str, PlayerSeason]] = {year: {} for year in years}
         columns = (
             "player_id",
@@ -117,15 +121,15 @@ class _Tables:
             "season_type",
             "fantasy_points_ppr",
         )
-        for row in self._rows("player_stats", years, columns):
+        for row in self._rows("player_stats", played, columns):
             if row["season_type"] == "REG" and row["position"] in POSITION_NAMES:
                 _add(seasons[row["season"]], row, row["player_display_name"], _player_points(row))
         allowed = {
-            (game["season"], game["week"], game[f"{side}_team"]): game.get(f"{other}_score")
+            (game["season"], game["week"], game[f"{side}_team"]): game[f"{other}_score"]
             for game in self._games
             for side, other in (("home", "away"), ("away", "home"))
         }
-        for row in self._rows("team_stats", years, ("season", "week", "team", "season_type", "def_sacks")):
+        for row in self._rows("team_stats", played, ("season", "week", "team", "season_type", "def_sacks")):
             given = allowed.get((row["season"], row["week"], row["team"]))
             if row["season_type"] == "REG" and given is not None:
                 defence = {**row, "player_id": f"DST-{row['team']}", "position": "DST"}

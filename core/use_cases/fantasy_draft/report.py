@@ -65,10 +65,11 @@ def _contest_criteria(evaluation: Evaluation | None) -> Iterator[str]:
     if greedy is not None and greedy.mean is not None:
         yield criterion("greedy VOR between 10 and 12 %", 0.10 <= greedy.mean <= 0.12, percent(greedy.mean))
     if evaluation.literal is not None:
-        p_value = evaluation.literal.test.p_value
+        literal, p_value = evaluation.literal, evaluation.literal.test.p_value
+        ahead = literal.wins / literal.trials > literal.other_wins / literal.other_trials
         yield criterion(
-            f"{evaluation.literal.test.method} against {evaluation.literal.policy}, p below 0.05",
-            p_value < 0.05,
+            f"ahead of {literal.policy}, {literal.test.method}, p below 0.05",
+            ahead and p_value < 0.05,
             f"p = {p_value:.3g}, one season a league",
         )
     for other, words in (

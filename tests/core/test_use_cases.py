@@ -1,0 +1,179 @@
+"""What every use case owes: whole configs, clear refusals, and rows that any training method can read."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from core.config import CONFIGS, load_config
+from core.dataset import ScoredGroup, read_rows
+from core.errors import ConfigError
+from core.language.config import model_config
+from core.training.config import Method
+from core.use_case import UseCaseConfig
+from core.use_cases import USE_CASES, Preset, UseCaseName, use_case_named
+
+PRESETS = [
+    (use_case, path.stem)
+    for use_case in USE_CASES
+    for path in sorted((CONFIGS / use_case.name).glob("*.yaml"))
+]
+SMALL = {
+    "fantasy_draft": {
+        "players.source": "synthetic",
+        "collect.examples": 30,
+        "collect.test_examples": 10,
+        "collect.drafts": 2,
+        "collect.test_drafts": 1,
+        "collect.scenarios": 8,
+        "reward.boards": 1,
+    }
+}
+"""What makes a use case's demo preset small enough for a test; one that is small needs nothing here."""
+JUDGE = {"fantasy_draft": {"reward.name": "seed_dense", "reward.boards": 2}}
+"""Settings of the judge: what rows are worth may follow them, what a policy is asked may not."""
+METHODS: tuple[Method, ...] = ("sft", "grpo")
+
+each = pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_case.name)
+
+
+def nothing(_share, _words):
+    """Progress that nobody watches."""
+
+
+def small(use_case, judge=False) -> UseCaseConfig:
+    overrides = SMALL.get(use_case.name, {}) | (JUDGE[use_case.name] if judge else {})
+    return load_config(use_case.config, use_case.name, "demo", overrides)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Rows, rewards and groups of each use case, made twice, and once under another judge."""
+    found = {}
+    for use_case in USE_CASES:
+        for turn in ("first", "again", "another judge"):
+            folder = tmp_path_factory.mktemp(use_case.name)
+            config = small(use_case, judge=turn == "another judge")
+            rows = use_case.collect(config, folder / "rows", nothing)
+            rewards = use_case.reward(config, rows, folder / "rewards", nothing)
+            groups = {name: use_case.groups(config, name, rewards, folder / name) for name in METHODS}
+            found[use_case.name, turn] = {"rows": rows, "rewards": rewards, **groups}
+    return found
+
+
+@pytest.mark.parametrize(("use_case", "preset"), PRESETS, ids=lambda value: getattr(value, "name", value))
+def test_every_preset_is_whole_and_names_a_known_model(use_case, preset):
+    """Each YAML file loads and validates over default.yaml; its model has a file in configs/models."""
+    config = load_config(use_case.config, use_case.name, preset)
+    assert config.model == model_config(config.model).name
+
+
+@pytest.mark.parametrize(
+    ("use_case", "preset"),
+    [(use_case, preset) for use_case, preset in PRESETS if preset != "default"],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_preset_holds_only_what_differs(use_case, preset):
+    """A value that default.yaml has already would hide a later change there."""
+
+    def leaves(values, prefix=""):
+        for key, value in values.items():
+            if isinstance(value, dict):
+                yield from leaves(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    read = {
+        name: dict(leaves(yaml.safe_load((CONFIGS / use_case.name / f"{name}.yaml").read_text())))
+        for name in ("default", preset)
+    }
+    same = [key for key, value in read[preset].items() if read["default"].get(key, "absent") == value]
+    assert same == []
+
+
+@each
+def test_unknown_names_are_refused_in_one_line(use_case):
+    """A preset, a key and a use case that don't exist, each named."""
+    with pytest.raises(
+        ConfigError, match=rf"unknown preset 'dem' for {use_case.name}: did you mean 'demo'\?"
+    ):
+        load_config(use_case.config, use_case.name, "dem")
+    with pytest.raises(ConfigError, match=r"unknown key 'sft\.epoch': did you mean 'sft\.epochs'\?"):
+        load_config(use_case.config, use_case.name, "default", {"sft.epoch": 1})
+    with pytest.raises(ConfigError, match=rf"unknown use case 'poker': choose one of .*{use_case.name}"):
+        use_case_named("poker")
+
+
+@each
+def test_the_forms_offer_the_use_case_and_its_presets(use_case):
+    """The enums are made from the registry and the config folder."""
+    assert use_case_named(UseCaseName(use_case.name)) is use_case
+    assert {preset for owner, preset in PRESETS if owner is use_case} <= {preset.value for preset in Preset}
+
+
+@each
+def test_stages_read_sections_that_exist(use_case):
+    """Every stage has its sections named, and every name is one of the config's."""
+    assert set(use_case.reads) == {"collect", "reward", "contest", *(f"groups-{name}" for name in METHODS)}
+    for sections in use_case.reads.values():
+        assert set(sections) <= set(use_case.config.model_fields)
+
+
+@each
+def test_every_row_is_a_scored_group(use_case, made):
+    """Training rows of every method validate, have their own ids and both splits; nothing else is in them."""
+    for method in METHODS:
+        rows = [ScoredGroup.model_validate(row) for row in read_rows(made[use_case.name, "first"][method])]
+        assert {row.split for row in rows} == {"train", "test"}
+        assert len({row.id for row in rows}) == len(rows)
+        assert all(row.weights if method == "sft" else row.rewards for row in rows)
+        assert all(abs(sum(row.weights) - 1) < 1e-3 for row in rows if row.weights)
+
+
+@each
+def test_the_same_inputs_give_byte_identical_files(use_case, made):
+    """Rows, rewards and groups, rows.jsonl and manifest.json alike."""
+    first, again = made[use_case.name, "first"], made[use_case.name, "again"]
+    for stage in first:
+        for name in ("rows.jsonl", "manifest.json"):
+            assert (Path(first[stage].path) / name).read_bytes() == (
+                Path(again[stage].path) / name
+            ).read_bytes(), f"{stage}/{name}"
+
+
+@each
+def test_a_policy_is_never_told_what_only_the_judge_may_know(use_case, made):
+    """Under another judge the rows are the same to the byte, and so is every question; only the rewards differ."""
+    first, other = made[use_case.name, "first"], made[use_case.name, "another judge"]
+    assert other["rows"].sha256 == first["rows"].sha256
+    assert other["grpo"].sha256 != first["grpo"].sha256
+    for method in METHODS:
+        pairs = zip(read_rows(first[method]), read_rows(other[method]), strict=True)
+        for one, two in pairs:
+            one.pop("rewards", None)
+            two.pop("rewards", None)
+            assert one == two
+
+
+@each
+def test_train_and_test_share_no_question_by_name(use_case, made):
+    """A row is in one split only, and the held-out prompts are the replay's."""
+    rewards = made[use_case.name, "first"]["rewards"]
+    splits: dict[str, set[str]] = {"train": set(), "test": set()}
+    for row in read_rows(rewards):
+        splits[row["split"]].add(row["id"])
+    assert not splits["train"] & splits["test"]
+    replay = use_case.replay(small(use_case), rewards)
+    assert len(replay) == rewards.counts["test"]
+    assert all(set(prompt) == {"prompt", "completions"} and prompt["completions"] for prompt in replay)
+
+
+@each
+def test_lineage_is_in_the_manifests(use_case, made):
+    """Each snapshot names the digest of the one it was made from, and what was left out by reason."""
+    found = made[use_case.name, "first"]
+    assert found["rewards"].parents == (found["rows"].sha256,)
+    for method in METHODS:
+        assert found[method].parents == (found["rewards"].sha256,)
+        left = sum(found[method].skipped.values())
+        assert left + found[method].counts["rows"] == found["rewards"].counts["rows"]
