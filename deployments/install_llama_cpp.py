@@ -93,7 +93,7 @@ def _download(folder: Path) -> Path:
     """The source archive; pip holds it against the digest."""
     wanted = folder / "wanted.txt"
     wanted.write_text(f"{LLAMA_CPP_PACKAGE}=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
-    options = ("--no-deps", "--no-binary", LLAMA_CPP_PACKAGE, "--no-build-isolation", "-d", str(folder))
+    options = ("--no-deps", "--no-binary", LLAMA_CPP_PACKAGE, "-d", str(folder))
     _pip("download", *options, "-r", str(wanted), doing="download llama.cpp's source")
     return next(folder.glob("*.tar.gz"))
 

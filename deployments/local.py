@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import psutil
-from core.store.migrate import migrate
 
 from core.config import ROOT
 from core.errors import OvernightError, ServiceError
 from core.files import data_folder, make_folder
 from core.store import server as database
+from core.store.migrate import migrate
 from deployments.address import Address, chosen_port, need_free, usual_port
 from deployments.pool import POOL
 from deployments.service import Service, settings

@@ -55,7 +55,7 @@ def _front_matter(format_: ReleaseFormat, facts: CardFacts) -> str:
         "language": facts.language,
         "library_name": _LIBRARY[format_],
         "pipeline_tag": "text-generation",
-        "tags": [*facts.tags, *(["lora"] if format_ == "lora" else []), "overnight"],
+        "tags": list(dict.fromkeys([*facts.tags, *(["lora"] if format_ == "lora" else []), "overnight"])),
     }
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in entries.items()]
     return "\n".join(["---", *lines, "---"])

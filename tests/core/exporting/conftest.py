@@ -1,0 +1,113 @@
+"""A random Llama that the converter knows (SmolLM2's tokenizer), an adapter on it, and prompts to replay."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from core.exporting.config import CardFacts, ReleaseRequest, ReleaseSettings, ReplayPrompt
+from core.language.config import model_config
+from core.language.embedded import embedded_folder
+
+WIDTH = 64
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory) -> Path:
+    """SmolLM2-135M as a folder, made from the wheel once a session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OVERNIGHT_HOME", str(tmp_path_factory.mktemp("embedded")))
+        return embedded_folder(model_config("smollm2-135m"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(embedded, tmp_path_factory) -> Path:
+    """Two layers of random weights, tied embeddings; rows of 64, so that no K-quant fits."""
+    folder = tmp_path_factory.mktemp("tiny") / "base"
+    tokenizer = AutoTokenizer.from_pretrained(embedded)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        initializer_range=0.2,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tiny_model, tmp_path_factory) -> Path:
+    """A LoRA that changes what the model says; its config names a folder of this machine, as PEFT writes it."""
+    return write_lora(tiny_model, tmp_path_factory.mktemp("tiny") / "adapter")
+
+
+def write_lora(base: Path, folder: Path, scale: float = 0.05) -> Path:
+    """A random LoRA on every linear layer of a model."""
+    torch.manual_seed(1)
+    model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
+    adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=scale)
+    adapted.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """A data folder of the test's own."""
+    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def replay_prompts(count: int) -> tuple[ReplayPrompt, ...]:
+    """Choices among three letters, each prompt a little different."""
+    texts = (
+        f"<|im_start|>user\nRound {n}: A runs {n * 7}, B throws {n * 5}, C kicks. Pick:<|im_end|>\n"
+        for n in range(count)
+    )
+    return tuple(ReplayPrompt(prompt=text, completions=(" A", " B", " C")) for text in texts)
+
+
+@pytest.fixture
+def request_for(home, tiny_model, tiny_adapter):
+    """A release request for the tiny model, with settings changed by name."""
+
+    def make(**settings) -> ReleaseRequest:
+        facts = CardFacts(
+            base_model=str(tiny_model),
+            license="apache-2.0",
+            summary="A test.",
+            method="SFT",
+            data={"train": "ab12"},
+        )
+        return ReleaseRequest(
+            name="tiny",
+            base=str(tiny_model),
+            adapter=str(tiny_adapter),
+            prompts=replay_prompts(8),
+            facts=facts,
+            settings=ReleaseSettings(**{"token_positions": 100, "threads": 2, **settings}),
+        )
+
+    return make

@@ -1,0 +1,71 @@
+"""GGUF files: damage is found before llama.cpp loads them, and levels are known by name."""
+
+import pytest
+
+from core.errors import ConfigError, ExportError
+from core.exporting.converter import convert_model, missing_tools
+
+if missing_tools():
+    pytest.skip(f"{missing_tools()}", allow_module_level=True)
+
+from core.exporting.gguf import quantise, read_facts
+from core.exporting.llama_reader import LlamaCppReader
+
+
+@pytest.fixture(scope="module")
+def full(tiny_model, tmp_path_factory):
+    """The tiny model as f16 GGUF."""
+    path = tmp_path_factory.mktemp("gguf") / "full.gguf"
+    convert_model(tiny_model, path, "tiny")
+    return path
+
+
+def test_a_truncated_file_is_one_clear_line(full, tmp_path):
+    """The tensor table promises more than the file holds."""
+    short = tmp_path / "short.gguf"
+    short.write_bytes(full.read_bytes()[:-1000])
+    for use in (
+        read_facts,
+        lambda path: LlamaCppReader(path, 10),
+        lambda path: quantise(path, tmp_path / "q", "q8_0"),
+    ):
+        with pytest.raises(ExportError, match=r"short.gguf is damaged or no GGUF file") as error:
+            use(short)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"GGUF", b"not a model at all, but text", b"GGUF\x03\x00\x00\x00" + b"\xff" * 64]
+)
+def test_another_file_is_no_gguf(tmp_path, content):
+    """Empty, cut in the header, of another kind, or with an absurd header."""
+    (tmp_path / "x.gguf").write_bytes(content)
+    with pytest.raises(ExportError, match="damaged or no GGUF file"):
+        read_facts(tmp_path / "x.gguf")
+    with pytest.raises(ExportError, match=r"x.gguf"):
+        LlamaCppReader(tmp_path / "x.gguf", 10)
+
+
+def test_a_flipped_bit_is_found_by_the_digest(full, tmp_path):
+    """llama.cpp would load it without a word."""
+    intact = read_facts(full)
+    data = bytearray(full.read_bytes())
+    data[-1000] ^= 1
+    (tmp_path / "bit.gguf").write_bytes(data)
+    assert read_facts(tmp_path / "bit.gguf").parameters == intact.parameters
+    with pytest.raises(ExportError, match="changed after it was published"):
+        read_facts(tmp_path / "bit.gguf", sha256=intact.sha256)
+
+
+def test_an_unknown_level_lists_those_that_exist(full, tmp_path):
+    """The line is a list to choose from."""
+    with pytest.raises(ConfigError, match=r"'q9': choose from f16, q8_0, q6_k, q5_k_m, q4_k_m, q3_k_m"):
+        quantise(full, tmp_path / "x.gguf", "q9")
+
+
+def test_a_folder_the_converter_does_not_know_is_one_clear_line(tmp_path):
+    """Its own last line, not its traceback."""
+    (tmp_path / "config.json").write_text('{"architectures": ["NoSuchModel"], "model_type": "none"}')
+    with pytest.raises(ExportError, match="can't be converted to GGUF") as error:
+        convert_model(tmp_path, tmp_path / "x.gguf", "x")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,101 @@
+"""A whole release of a tiny model, in each way it can end."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from gguf import GGUFReader
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from core.errors import ExportError
+from core.exporting.config import Cap
+from core.exporting.converter import missing_tools
+from core.exporting.publish import verify_folder
+from core.exporting.release import release, releases_folder
+from core.promotion import ReleaseCheck
+
+needs_llama_cpp = pytest.mark.skipif(missing_tools() is not None, reason="llama.cpp is not built here")
+
+
+@needs_llama_cpp
+def test_every_format_is_published_checked_and_found_again(request_for):
+    """LoRA, merged and GGUF appear under their digest, verified; a second release makes the same folders."""
+    loose = {"q4_k_m": Cap(kl=1, top1=0.1, choice=0.1)}  # random weights are hard to quantise
+    request = request_for(levels=("f16", "q8_0", "q4_k_m"), caps=loose, adapter_gguf=True)
+    first = release(request)
+    assert first.check is ReleaseCheck.VERIFIED
+    assert [row.level for row in first.agreements] == ["f16", "q8_0", "q4_k_m"]
+    f16, q8, q4 = first.agreements
+    assert f16.kl < 1e-4 < q8.kl * 100
+    assert q8.kl < q4.kl
+    assert f16.choice == 1.0
+    assert 8 < q8.bits_per_weight < 9
+    assert q8.fallback_share == 0
+    assert q4.fallback_share > 0.9
+    assert "really" in q4.warnings[0]
+    assert 0 < first.parity_kl < 1e-6 < first.signal_kl
+    assert [verify_folder(Path(row.path)) for row in first.published] == [[], [], []]
+    _reads_like_the_adapter(first, request)
+    _names_no_local_path(first, request)
+    again = release(request)
+    assert again.sha256 == first.sha256
+    links = {path.name: path.readlink() for path in releases_folder().iterdir() if path.is_symlink()}
+    assert links == {f"tiny-{row.format}": Path(Path(row.path).name) for row in first.published}
+    assert not list(releases_folder().glob(".*"))
+
+
+def _reads_like_the_adapter(made, request):
+    merged = AutoModelForCausalLM.from_pretrained(made.folder("merged"), dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(request.base, dtype=torch.float32)
+    adapted = PeftModel.from_pretrained(base, made.folder("lora"))
+    ids = torch.tensor([[5, 6, 7, 8]])
+    assert torch.allclose(merged(ids).logits, adapted(ids).logits, atol=1e-4)
+    assert AutoTokenizer.from_pretrained(made.folder("merged")).chat_template
+
+
+def _names_no_local_path(made, request):
+    local = re.compile(re.escape(str(Path(request.base).parents[1])))
+    for published in made.published:
+        for path in Path(published.path).iterdir():
+            if path.suffix in {".json", ".md", ".jinja"}:
+                assert not local.search(path.read_text()), path
+                assert "More Information Needed" not in path.read_text()
+            if path.suffix == ".gguf":
+                header = GGUFReader(path)
+                assert not any(local.search(str(field.contents())) for field in header.fields.values())
+
+
+@needs_llama_cpp
+def test_a_file_that_is_not_the_model_fails_with_both_figures(request_for):
+    """Below a threshold nothing points at the new files, and the line says top-1 and KL."""
+    strict = {"q8_0": Cap(kl=1e-9, top1=1.0, choice=1.0)}
+    with pytest.raises(ExportError, match=r"top-1 agreement [\d.]+%, KL [\d.e-]+ nats") as error:
+        release(request_for(formats=("gguf",), levels=("q8_0",), caps=strict))
+    assert "(at most 1e-09)" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert list(releases_folder().iterdir()) == []
+
+
+def test_without_llama_cpp_a_release_is_not_verified(request_for, monkeypatch, tmp_path):
+    """The other formats are published, and the reason names the command that helps."""
+    monkeypatch.setenv("OVERNIGHT_LLAMA_CPP", str(tmp_path / "nowhere"))
+    made = release(request_for())
+    assert made.check is ReleaseCheck.NOT_VERIFIED
+    assert "make install" in made.reason
+    assert {row.format for row in made.published} == {"lora", "merged"}
+    assert made.agreements == ()
+
+
+def test_a_base_model_can_be_released_as_it_is(request_for):
+    """Without an adapter there is no LoRA; merged weights equal the base's, and aliases wait when asked to."""
+    request = request_for(formats=("lora", "merged"), merged_type="bfloat16")
+    made = release(request.model_copy(update={"adapter": None, "switch_alias": False}))
+    assert made.check is ReleaseCheck.VERIFIED
+    assert [row.format for row in made.published] == ["merged"]
+    assert made.signal_kl == 0
+    assert not any(path.is_symlink() for path in releases_folder().iterdir())
+    config = json.loads((Path(made.folder("merged")) / "config.json").read_text())
+    assert config["dtype"] == "bfloat16"

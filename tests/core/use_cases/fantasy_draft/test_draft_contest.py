@@ -1,0 +1,148 @@
+"""The tournament's rows: everyone in the same seats of the same leagues, and what the models say of themselves."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from core.checkpoint import Checkpoint, weights_digest
+from core.config import load_config
+from core.use_cases.fantasy_draft.config import FantasyDraftConfig
+from core.use_cases.fantasy_draft.contest import BASELINES, SAMPLED, Drafter, contest
+
+LEAGUES, SEASONS, ROUNDS = 12, 2, 16
+
+
+def given(folder) -> Checkpoint:
+    return Checkpoint(
+        kind="merged", path=str(folder), sha256=weights_digest(folder), base_model=str(folder), method="given"
+    )
+
+
+@pytest.fixture(scope="module")
+def played(letter_model):
+    """A model that always likes the first letters against one that likes the last; and what was told on the way."""
+    first, last = given(letter_model("ABCDEFGH")), given(letter_model("HGFEDCBA"))
+    overrides = {"players.source": "synthetic", "contest.leagues": LEAGUES, "contest.seasons": SEASONS}
+    config = load_config(FantasyDraftConfig, "fantasy_draft", "demo", overrides)
+    told: list[tuple[float, str]] = []
+    entrants = {"candidate": first, "incumbent": last, "untrained": last}
+    rows, aa = contest(config, entrants, lambda share, words: told.append((share, words)))
+    return rows, aa, told
+
+
+@pytest.fixture(scope="module")
+def rows(played):
+    return played[0]
+
+
+def of(rows, policy):
+    return {metric: rows.values_of(policy, metric) for metric in rows.values}
+
+
+def test_models_come_first_then_every_baseline(rows):
+    """By the names that the report prints."""
+    assert rows.policies == ("candidate", "incumbent", "untrained", SAMPLED, *BASELINES)
+    assert set(BASELINES) >= {
+        "greedy VOR",
+        "VOR + needs",
+        "ADP + needs",
+        "VONA",
+        "random",
+        "first of the shortlist",
+    }
+
+
+def test_items_are_seasons_of_leagues_in_balanced_seats(rows):
+    """12 leagues x 2 seasons: a league counts once as a cluster, and each seat is ours in one league."""
+    assert len(rows.items) == LEAGUES * SEASONS
+    assert rows.items[:3] == ("L0000-S00", "L0000-S01", "L0001-S00")
+    assert rows.clusters_I.tolist() == np.repeat(np.arange(LEAGUES), SEASONS).tolist()
+    assert Counter(rows.strata_I.tolist()) == dict.fromkeys(range(1, 13), SEASONS)
+
+
+def test_a_model_that_likes_the_first_letters_is_first_of_the_shortlist(rows):
+    """Asked through prompts and letters, it makes the very picks that the script makes: every figure is equal."""
+    for metric, values in of(rows, "candidate").items():
+        assert values.tolist() == rows.values_of("first of the shortlist", metric).tolist(), metric
+
+
+def test_a_model_that_likes_the_last_letters_drafts_worse(rows):
+    """In points a week, on average over the leagues."""
+    assert rows.values_of("incumbent", "points").mean() < rows.values_of("candidate", "points").mean() - 2
+
+
+def test_one_checkpoint_under_two_names_plays_once(rows):
+    """The untrained incumbent: the same figures, and the same seconds to the last digit."""
+    assert rows.counts["untrained"] == rows.counts["incumbent"]
+    assert of(rows, "untrained")["points"].tolist() == of(rows, "incumbent")["points"].tolist()
+
+
+def test_decisions_are_counted_and_all_are_valid(rows):
+    """16 a league; a masked model can't answer anything illegal; the forced ones are not asked."""
+    for counts in rows.counts.values():
+        assert counts["decisions"] == LEAGUES * ROUNDS
+        assert counts["invalid"] == counts["substituted"] == 0
+    assert 0 < rows.counts["candidate"]["asked"] <= LEAGUES * ROUNDS
+    assert "asked" not in rows.counts["VONA"]
+
+
+def test_the_confidence_is_a_histogram_of_what_was_asked(rows):
+    """A model with fixed likes is sure of itself: every pick lies in the last bin."""
+    counts = rows.counts["candidate"]
+    bins = [counts[f"confidence bin {place:02d}"] for place in range(20)]
+    assert sum(bins) == bins[-1] == counts["asked"]
+    assert counts["confidence"] > 0.99
+    assert counts["entropy"] < 0.05
+
+
+def test_titles_are_won_by_one_seat_a_season(rows):
+    """The seats' wins, one season a league, add up to the leagues; titles are 0 or 1."""
+    assert sum(rows.stratum_wins.values()) == LEAGUES
+    assert set(rows.stratum_wins) <= set(range(1, 13))
+    assert set(np.unique(rows.values["title"])) <= {0.0, 1.0}
+
+
+def test_the_aa_row_is_a_baseline_against_itself_with_other_dice(played):
+    """Two policies on the same items that are not the very same rows."""
+    _, aa, _ = played
+    assert aa.policies == ("VOR + needs, dice 1", "VOR + needs, dice 2")
+    assert not np.array_equal(*aa.values["points"])
+
+
+def test_progress_goes_up_to_one(played):
+    """The shares never go back, and name who plays."""
+    _, _, told = played
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert (shares[0] > 0, shares[-1]) == (True, 1.0)
+    assert told[0][1].startswith("candidate: 12 decisions in 12 leagues")
+
+
+def test_a_sampled_pick_is_the_leagues_own_dice(letter_model):
+    """A model that likes all letters alike takes the n-th of the legal ones where its number falls."""
+    from core.language.choice import ChoicePolicy  # noqa: PLC0415  (torch)
+
+    class Three:
+        """Two leagues with the legal places 1, 4, 6 and 0, 2."""
+
+        legal_N_C = np.array([[0, 1, 0, 0, 1, 0, 1, 0], [1, 0, 1, 0, 0, 0, 0, 0]], bool)
+
+        def __len__(self):
+            return 2
+
+        def prompt(self, row):
+            return f"{row} Pick:"
+
+        def completions(self, row):
+            return [f" {'ABCDEFGH'[place]}" for place in np.flatnonzero(self.legal_N_C[row])]
+
+    drafter = Drafter(
+        ChoicePolicy(given(letter_model("")), dtype="fp32"), greedy=False, asked=lambda _n: None
+    )
+    for luck, places in (((0.1, 0.1), [1, 0]), ((0.5, 0.49), [4, 0]), ((0.9, 0.51), [6, 2])):
+        numbers = np.stack([luck, luck], axis=1)
+        assert drafter.choose(Three(), numbers).tolist() == places
+    assert drafter.counts()["asked"] == 6
+    assert drafter.counts()["confidence"] == pytest.approx((1 / 3 + 1 / 2) / 2, abs=1e-5)
+    assert drafter.counts()["entropy"] == pytest.approx((np.log(3) + np.log(2)) / 2, abs=1e-4)

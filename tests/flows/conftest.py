@@ -1,0 +1,97 @@
+"""What flow tests share: a chain small enough for them, and what Prefect says of a run."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+SMALL: Mapping[str, Any] = {
+    "players.source": "synthetic",
+    "collect.examples": 60,
+    "collect.test_examples": 20,
+    "collect.drafts": 2,
+    "collect.test_drafts": 2,
+    "collect.scenarios": 16,
+    "adapter.top_layers": None,
+    "sft.dtype": "fp32",
+    "grpo.dtype": "fp32",
+    "contest.leagues": 12,
+    "contest.seasons": 4,
+    "release.prompts": 8,
+}
+PATIENCE = 60
+"""Seconds until Prefect has written down what a finished run told it."""
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder's `models`, with SmolLM2 from its wheel."""
+    from core.language.config import model_config  # noqa: PLC0415  (torch)
+    from core.language.embedded import embedded_folder  # noqa: PLC0415
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OVERNIGHT_HOME", str(tmp_path_factory.mktemp("smollm2")))
+        return embedded_folder(model_config("smollm2-135m")).parent
+
+
+@pytest.fixture(scope="session")
+def tiny(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A language model of two layers of random weights, with a tokenizer that llama.cpp knows."""
+    import torch  # noqa: PLC0415
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    tokenizer = AutoTokenizer.from_pretrained(next(smollm2.glob("smollm2-135m-*")))
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        initializer_range=0.2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def small(tiny: Path) -> dict[str, Any]:
+    """Overrides of the demo preset that make the whole chain a matter of seconds."""
+    return {**SMALL, "model": str(tiny)}
+
+
+@pytest.fixture
+def states(prefect_server: str) -> Callable[[UUID], dict[str, str]]:
+    """The name of the last state of each of a run's tasks, by task run name without its suffix."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId  # noqa: PLC0415
+
+    def read(flow_run: UUID) -> dict[str, str]:
+        only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
+        end = time.monotonic() + PATIENCE
+        while True:
+            with get_client(sync_client=True) as client:
+                runs = client.read_task_runs(flow_run_filter=only)
+            if (runs and all(run.state and run.state.is_final() for run in runs)) or time.monotonic() > end:
+                return {_short(run.name): str(run.state and run.state.name) for run in runs}
+            time.sleep(0.2)
+
+    return read
+
+
+def _short(name: str) -> str:
+    """'collect-3f2' is 'collect', and 'train-sft' is itself."""
+    stem, _, suffix = name.rpartition("-")
+    return name if suffix in ("sft", "grpo") or not stem else stem
