@@ -88,6 +88,8 @@ class Address:
         no_proxy = ",".join(filter(None, (proxied, HOST, "localhost")))
         return inherited | {
             "DO_NOT_TRACK": os.environ.get("DO_NOT_TRACK") or "1",
+            # Training shares its cores with the server: a thread that waits must sleep, not spin.
+            "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT") or "0",
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,
             "PREFECT_API_URL": self.api,

@@ -13,6 +13,7 @@ from tasks.open import open_run
 from tasks.report import report
 from tasks.reward import reward
 from tasks.snapshot import snapshot
+from tasks.stage import record_of
 
 
 @flow(name="export", flow_run_name="export-{method}-{preset}")
@@ -28,4 +29,4 @@ def export(
     groups = snapshot(run, method, reward(run, collect(run)))
     export_rows(groups, folder)
     report(run)
-    return groups
+    return record_of(groups)

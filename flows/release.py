@@ -12,6 +12,7 @@ from tasks.open import open_run
 from tasks.release import release as release_stage
 from tasks.report import report
 from tasks.reward import reward
+from tasks.stage import record_of
 
 
 @flow(name="release", flow_run_name="release-{format}-{preset}")
@@ -27,4 +28,4 @@ def release(
     model = find_or_champion(run, checkpoint)
     files = release_stage(run, model, reward(run, collect(run)), formats=(format,))
     report(run)
-    return files
+    return record_of(files)

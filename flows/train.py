@@ -13,6 +13,7 @@ from tasks.open import open_run
 from tasks.report import report
 from tasks.reward import reward
 from tasks.snapshot import snapshot
+from tasks.stage import record_of
 from tasks.train import train as train_stage
 
 
@@ -32,4 +33,4 @@ def train(
         begin = train_stage(run, "sft", snapshot(run, "sft", rewards))
     checkpoint = train_stage(run, algorithm, snapshot(run, algorithm, rewards), start=begin)
     report(run)
-    return checkpoint
+    return record_of(checkpoint)

@@ -62,6 +62,14 @@ def once(
     return record
 
 
+def record_of(done: AnyRecord) -> AnyRecord:
+    """What a stage's task gave, for a flow to return: a stage found done comes back as its state.
+
+    Between tasks Prefect resolves states by itself.
+    """
+    return done.result() if isinstance(done, State) else done
+
+
 def progress(key: str) -> Progress:
     """A progress bar in the UI, moved at most once a second, with the words in the log."""
     shown: dict[str, Any] = {"id": None, "at": 0.0, "logged": 0.0}

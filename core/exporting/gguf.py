@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -39,12 +40,12 @@ class _Header(GGUFReader):
     ) -> tuple[int, list[npt.NDArray[np.generic]], list[int], list[GGUFValueType]]:
         if raw_type != GGUFValueType.ARRAY:
             return super()._get_field_parts(orig_offs, raw_type)
-        kind, count = struct.unpack_from("<IQ", memoryview(self.data), orig_offs)
+        data: Any = self.data
+        kind, count = struct.unpack_from("<IQ", data, orig_offs)
         end = orig_offs + 12
         if kind in self.gguf_scalar_to_np:
             end += count * np.dtype(self.gguf_scalar_to_np[GGUFValueType(kind)]).itemsize
         elif kind == GGUFValueType.STRING:
-            data = memoryview(self.data)
             for _ in range(count):
                 end += 8 + struct.unpack_from("<Q", data, end)[0]
         else:
@@ -85,6 +86,7 @@ def quantise(source: Path, target: Path, level: str, threads: int = 0) -> None:
     """
     if level not in _FILE_TYPES:
         raise ConfigError(f"unknown quantisation level '{level}': choose from {', '.join(LEVELS)}")
+    read_facts(source)
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = _FILE_TYPES[level]
     parameters.nthread = threads or os.cpu_count() or 1

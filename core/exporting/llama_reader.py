@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from core.errors import ExportError
-from core.exporting.gguf import captured_log
+from core.exporting.gguf import captured_log, read_facts
 from core.exporting.replay import EncodedPrompt, LogProbs
 
 _CONTEXT_STEP = 256
@@ -25,6 +25,7 @@ class LlamaCppReader:
     """
 
     def __init__(self, path: Path, longest_prompt: int, threads: int = 0) -> None:
+        read_facts(path)
         context = -(-longest_prompt // _CONTEXT_STEP) * _CONTEXT_STEP
         threads = threads or os.cpu_count() or 1
         try:

@@ -42,6 +42,8 @@ class ChoicePolicy:
         row_tokens: int = 1024,
     ) -> None:
         self.checkpoint = checkpoint
+        self.tokens_read = 0
+        """Prompt tokens answered so far."""
         device = device or pick_device()
         self._row_tokens = row_tokens
         self._loaded = load_checkpoint(checkpoint, _dtype(checkpoint, dtype, device), device)
@@ -84,6 +86,7 @@ class ChoicePolicy:
                 logprobs_N = group_logprobs(self._loaded.model, row).double().cpu()
             sizes = [len(group.completions) for group in row]
             found += [part.softmax(0).numpy() for part in logprobs_N.split(sizes)]
+            self.tokens_read += sum(len(group.prompt) for group in row)
         return found
 
     def _group(self, prompt: str, answers: Sequence[str]) -> TokenGroup:

@@ -12,7 +12,7 @@ from pathlib import Path
 from core import errors
 from core.checkpoint import Checkpoint
 from core.config import ROOT
-from core.errors import OvernightError, TrainingError
+from core.errors import InterruptedTraining, OvernightError, TrainingError
 from core.files import make_folder, write_json
 from core.training.progress import PROGRESS, TrainingProgress, parse_progress
 from core.training.spec import TrainingSpec
@@ -107,7 +107,7 @@ def _error(spec: TrainingSpec, status: int) -> OvernightError:
     if status < 0:
         name = signal.Signals(-status).name
         hint = "; if memory ran out, raise gradient_accumulation_steps" if status == -signal.SIGKILL else ""
-        return TrainingError(
+        return InterruptedTraining(
             f"the training process in {spec.folder} was ended by {name}: run it again and it goes on{hint}"
         )
     last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]

@@ -69,10 +69,16 @@ def test_the_whole_chain_and_each_stage_alone(home, database, small, states):
     _check_store(first, promotion)
 
     again = fantasy_draft("demo", small, return_state=True)
-    assert again.result() == promotion
+    repeated = again.result()
+    assert (repeated.verdict, repeated.candidate, repeated.release, repeated.promoted) == (
+        promotion.verdict,
+        promotion.candidate,
+        promotion.release,
+        False,
+    )
     _check_states(states(again.state_details.flow_run_id), "Cached")
     assert _summary(run_folder(home, again))["seconds"] == _summary(folder)["seconds"]
-    assert len(history("fantasy_draft", "default")) == 1
+    assert [decision.action for decision in history("fantasy_draft", "default")] == ["kept", "kept"]
 
     _check_smaller_flows(home, small, states, promotion.candidate)
 
@@ -120,7 +126,7 @@ def _check_store(state, promotion):
         row = session.get(EvaluationRow, promotion.evaluation)
         assert set(row.entrants) == {"candidate", "incumbent", "untrained", "sft only"}
         assert session.get(ReleaseRow, promotion.release).checkpoint == promotion.candidate
-    (decision,) = history("fantasy_draft", "default")
+    decision = history("fantasy_draft", "default")[0]
     assert (decision.action, decision.run_id, decision.verdict) == ("kept", run_id, str(promotion.verdict))
     assert decision.snapshot
     assert decision.code_revision
@@ -176,6 +182,10 @@ def test_the_chain_on_the_real_model(home, database, smollm2):
     assert not promotion.promoted
     checkpoint = find_checkpoint(promotion.candidate)
     assert checkpoint.base_model == "smollm2-135m"
-    assert checkpoint.metrics["regret_greedy"] <= checkpoint.metrics["start_regret_greedy"] + 1e-9
-    report = (run_folder(home, state) / "report.md").read_text()
-    assert "HuggingFaceTB/SmolLM2-135M-Instruct" in report or "smollm2-135m" in report
+    folder = run_folder(home, state)
+    tuned = json.loads((folder / "train-grpo" / "result.json").read_text())["record"]
+    assert tuned["metrics"]["regret_greedy"] <= tuned["metrics"]["start_regret_greedy"]
+    assert (
+        0.5 < tuned["metrics"]["start_entropy"] < 2.1
+    )  # an instruct model, neither sure nor at random over 8
+    assert "model `smollm2-135m`" in (folder / "report.md").read_text()

