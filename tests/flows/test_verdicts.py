@@ -7,8 +7,9 @@ from prefect import flow
 from core.checkpoint import Checkpoint, weights_digest
 from core.evaluation import Contest, EvaluationSettings, Verdict, evaluate
 from core.exporting.results import Release
+from core.files import digest
 from core.promotion import ReleaseCheck
-from core.store.registry import champion, history
+from core.store.registry import champion, history, record_release
 from core.use_cases.fantasy_draft.config import OpponentField
 from core.use_cases.fantasy_draft.league import play as play_leagues
 from core.use_cases.fantasy_draft.policies import greedy_vor, random_legal, vona
@@ -29,14 +30,16 @@ def given(folder) -> Checkpoint:
     )
 
 
-def released(check=ReleaseCheck.VERIFIED) -> Release:
+def released(candidate, check) -> Release:
+    """What an export leaves behind, without the export."""
     return Release(
         name="files",
         check=check,
         reason="as exported",
-        sha256="f" * 64,
+        sha256=digest(candidate.sha256, check),
         parameters=1,
         parity_kl=0.0,
+        signal_kl=0.5,
         published=(),
         seconds={},
     )
@@ -48,7 +51,9 @@ def decide(overrides, candidate, check):
     run = open_run("fantasy_draft", "demo", overrides)
     played = play(run, candidate)
     evaluation = evaluate_stage(run, played)
-    return promote(run, candidate, played, evaluation, released(check))
+    files = released(candidate, check)
+    record_release(run.id, files, candidate.sha256)
+    return promote(run, candidate, played, evaluation, files)
 
 
 def overrides_of(model, leagues, seasons):
@@ -60,7 +65,7 @@ def overrides_of(model, leagues, seasons):
 def test_only_better_and_verified_moves_the_champion(prefect_server, home, database, letter_model):
     """Against the untrained model, then against the champion it became: better, cannot tell, not better."""
     good, broken = given(letter_model(GOOD)), given(letter_model(BROKEN))
-    overrides = overrides_of(broken.path, 24, 48)
+    overrides = overrides_of(broken.path, 12, 32)
 
     kept = decide(overrides, good, ReleaseCheck.NOT_VERIFIED)
     assert (kept.verdict, kept.promoted, kept.incumbent) == (Verdict.BETTER, False, broken.sha256)
@@ -70,7 +75,7 @@ def test_only_better_and_verified_moves_the_champion(prefect_server, home, datab
     moved = decide(overrides, good, ReleaseCheck.VERIFIED)
     assert (moved.verdict, moved.promoted) == (Verdict.BETTER, True)
     holder = champion("fantasy_draft", "default")
-    assert (holder.checkpoint, holder.release) == (good.sha256, "f" * 64)
+    assert (holder.checkpoint, holder.release) == (good.sha256, moved.release)
 
     few = decide(overrides_of(broken.path, 12, 1), given(letter_model("BACDEFGH")), ReleaseCheck.VERIFIED)
     assert (few.verdict, few.promoted, few.incumbent) == (Verdict.CANNOT_TELL, False, good.sha256)

@@ -69,6 +69,15 @@ def test_a_stage_that_failed_is_not_finished(run):
     assert len(calls) == 2
 
 
+def test_a_record_of_an_older_kind_is_made_anew(run):
+    """Fields that changed since: the stage is done again instead of failing every night."""
+    stage, calls = run.stage("rows", 1), []
+    with stage.locked():
+        stage.finish({"record": {"kind": "rows", "colour": "red"}, "seconds": 1.0})
+    assert once(run, stage, Snapshot, work_of(calls), nothing) == ROWS
+    assert len(calls) == 1
+
+
 def test_two_runs_that_need_a_stage_at_once_do_it_once(run):
     """The second waits for the first and finds its result."""
     stage, calls, ends = run.stage("rows", 1), [], []

@@ -9,6 +9,7 @@ from core.checkpoint import Checkpoint, weights_digest
 from core.config import load_config
 from core.use_cases.fantasy_draft.config import FantasyDraftConfig
 from core.use_cases.fantasy_draft.contest import BASELINES, SAMPLED, Drafter, contest
+from core.use_cases.fantasy_draft.shortlist import Shortlist
 
 LEAGUES, SEASONS, ROUNDS = 12, 2, 16
 
@@ -123,26 +124,30 @@ def test_a_sampled_pick_is_the_leagues_own_dice(letter_model):
     """A model that likes all letters alike takes the n-th of the legal ones where its number falls."""
     from core.language.choice import ChoicePolicy  # noqa: PLC0415  (torch)
 
-    class Three:
-        """Two leagues with the legal places 1, 4, 6 and 0, 2."""
-
-        legal_N_C = np.array([[0, 1, 0, 0, 1, 0, 1, 0], [1, 0, 1, 0, 0, 0, 0, 0]], bool)
-
-        def __len__(self):
-            return 2
-
-        def prompt(self, row):
-            return f"{row} Pick:"
-
-        def completions(self, row):
-            return [f" {'ABCDEFGH'[place]}" for place in np.flatnonzero(self.legal_N_C[row])]
-
+    legal_N_C = np.array([[0, 1, 0, 0, 1, 0, 1, 0], [1, 0, 1, 0, 0, 0, 0, 0]], bool)
+    zeros_N_C = np.zeros((2, 8), int)
+    shortlist = Shortlist(
+        rounds_N=np.array([0, 5]),
+        legal_N_C=legal_N_C,
+        **dict.fromkeys(
+            (
+                "players_N_C",
+                "positions_N_C",
+                "gains_N_C",
+                "drops_N_C",
+                "owned_N_C",
+                "slots_N_C",
+                "teacher_scores_N_C",
+            ),
+            zeros_N_C,
+        ),
+    )
     drafter = Drafter(
         ChoicePolicy(given(letter_model("")), dtype="fp32"), greedy=False, asked=lambda _n: None
     )
     for luck, places in (((0.1, 0.1), [1, 0]), ((0.5, 0.49), [4, 0]), ((0.9, 0.51), [6, 2])):
         numbers = np.stack([luck, luck], axis=1)
-        assert drafter.choose(Three(), numbers).tolist() == places
+        assert drafter.choose(shortlist, numbers).tolist() == places
     assert drafter.counts()["asked"] == 6
     assert drafter.counts()["confidence"] == pytest.approx((1 / 3 + 1 / 2) / 2, abs=1e-5)
     assert drafter.counts()["entropy"] == pytest.approx((np.log(3) + np.log(2)) / 2, abs=1e-4)
