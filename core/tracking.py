@@ -37,7 +37,8 @@ def mode(settings: TrackingSettings) -> Mode:
 class Tracker:
     """One W&B run for one stage of an Overnight run; grouped by the run, and resumed under the same id.
 
-    Raises: ConfigError when W&B refuses the key; ServiceError when it can't be reached.
+    With `auto` an unreachable server means offline. Raises: ConfigError when W&B refuses the key; ServiceError when
+    it can't be reached and 'online' was asked for.
     """
 
     def __init__(
@@ -46,17 +47,22 @@ class Tracker:
         self._run: Any = None
         if mode(settings) == "disabled":
             return
-        self._run = _begin(
-            mode=mode(settings),
-            project=settings.project,
-            group=run_id,
-            job_type=stage,
-            name=f"{stage}-{run_id[:8]}",
-            id=f"{run_id[:24]}-{stage}",
-            resume="allow",
-            dir=str(make_folder(folder)),
-            config=dict(config),
-        )
+        about = {
+            "project": settings.project,
+            "group": run_id,
+            "job_type": stage,
+            "name": f"{stage}-{run_id[:8]}",
+            "id": f"{run_id[:24]}-{stage}",
+            "resume": "allow",
+            "dir": str(make_folder(folder)),
+            "config": dict(config),
+        }
+        try:
+            self._run = _begin(mode=mode(settings), **about)
+        except ServiceError:
+            if settings.wandb != "auto":
+                raise
+            self._run = _begin(mode="offline", **about)  # curves are no reason to lose a night's training
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record figures at a step."""
@@ -81,7 +87,9 @@ class Tracker:
 def _begin(**settings: Any) -> Any:
     import wandb  # noqa: PLC0415  (a second to import, and not needed when it is off)
 
-    quiet = wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True)
+    quiet = wandb.Settings(
+        silent=True, console="off", x_disable_stats=True, disable_git=True, init_timeout=30
+    )
     try:
         return wandb.init(**settings, settings=quiet)
     except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:

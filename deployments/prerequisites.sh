@@ -41,7 +41,7 @@ elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     missing "the venv module of Python $version" "$(install "python$version-venv" python3 "brew install python@$version")"
 fi
 
-# llama.cpp is built on this machine, for the instructions that its processor has
+# llama.cpp is compiled on this machine: it has no wheels
 if [ "$(uname -s)" = Darwin ]; then  # there, cc exists before the compiler does
     xcode-select -p >/dev/null 2>&1 || missing "a C/C++ compiler" "xcode-select --install"
 elif ! command -v "${CC:-cc}" >/dev/null || ! command -v "${CXX:-c++}" >/dev/null; then

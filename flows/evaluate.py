@@ -9,11 +9,11 @@ from core.use_cases import Preset, UseCaseName
 from tasks.evaluate import evaluate as evaluate_stage
 from tasks.evaluate import play
 from tasks.find import find_or_champion, untrained
-from tasks.open import open_run
+from tasks.open import ENDINGS, open_run
 from tasks.report import report
 
 
-@flow(name="evaluate", flow_run_name="evaluate-{preset}")
+@flow(name="evaluate", flow_run_name="evaluate-{preset}", **ENDINGS)
 def evaluate(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
     preset: Preset = Preset("default"),

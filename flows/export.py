@@ -9,14 +9,14 @@ from core.training.config import Method
 from core.use_cases import Preset, UseCaseName
 from tasks.collect import collect
 from tasks.export import export_rows
-from tasks.open import open_run
+from tasks.open import ENDINGS, open_run
 from tasks.report import report
 from tasks.reward import reward
 from tasks.snapshot import snapshot
 from tasks.stage import record_of
 
 
-@flow(name="export", flow_run_name="export-{method}-{preset}")
+@flow(name="export", flow_run_name="export-{method}-{preset}", **ENDINGS)
 def export(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
     method: Method = "sft",

@@ -8,7 +8,7 @@ from core.promotion import Promotion
 from core.use_cases import Preset
 from tasks.collect import collect
 from tasks.evaluate import evaluate, play
-from tasks.open import open_run
+from tasks.open import ENDINGS, open_run
 from tasks.promote import promote
 from tasks.release import release
 from tasks.report import report
@@ -17,7 +17,7 @@ from tasks.snapshot import snapshot
 from tasks.train import train
 
 
-@flow(name="fantasy-draft", flow_run_name="fantasy-draft-{preset}")
+@flow(name="fantasy-draft", flow_run_name="fantasy-draft-{preset}", **ENDINGS)
 def fantasy_draft(preset: Preset = Preset("default"), overrides: dict[str, Any] | None = None) -> Promotion:
     """Imitate good drafts, then learn to beat them; ship only if a tournament says so."""
     run = open_run("fantasy_draft", preset, overrides)

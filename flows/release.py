@@ -8,14 +8,14 @@ from core.exporting.results import Release
 from core.use_cases import Preset, UseCaseName
 from tasks.collect import collect
 from tasks.find import find_or_champion
-from tasks.open import open_run
+from tasks.open import ENDINGS, open_run
 from tasks.release import release as release_stage
 from tasks.report import report
 from tasks.reward import reward
 from tasks.stage import record_of
 
 
-@flow(name="release", flow_run_name="release-{format}-{preset}")
+@flow(name="release", flow_run_name="release-{format}-{preset}", **ENDINGS)
 def release(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
     format: Literal["lora", "merged", "gguf"] = "gguf",  # noqa: A002  (the word on the form)

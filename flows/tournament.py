@@ -8,11 +8,11 @@ from core.evaluation import Evaluation
 from core.use_cases import Preset, UseCaseName
 from tasks.evaluate import evaluate, play
 from tasks.find import find_or_champion
-from tasks.open import open_run
+from tasks.open import ENDINGS, open_run
 from tasks.report import report
 
 
-@flow(name="tournament", flow_run_name="tournament-{preset}")
+@flow(name="tournament", flow_run_name="tournament-{preset}", **ENDINGS)
 def tournament(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
     preset: Preset = Preset("default"),

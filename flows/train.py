@@ -9,7 +9,7 @@ from core.training.config import Method
 from core.use_cases import Preset, UseCaseName
 from tasks.collect import collect
 from tasks.find import find
-from tasks.open import open_run
+from tasks.open import ENDINGS, open_run
 from tasks.report import report
 from tasks.reward import reward
 from tasks.snapshot import snapshot
@@ -17,7 +17,7 @@ from tasks.stage import record_of
 from tasks.train import train as train_stage
 
 
-@flow(name="train", flow_run_name="train-{algorithm}-{preset}")
+@flow(name="train", flow_run_name="train-{algorithm}-{preset}", **ENDINGS)
 def train(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
     algorithm: Method = "sft",

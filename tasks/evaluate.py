@@ -76,7 +76,6 @@ def evaluate(run: Run, played: Played) -> Evaluation:
         "contest": digest(sorted((name, entrant.sha256) for name, entrant in played.entrants.items())),
         "config": run.config_digest,
         "code": run.code_revision,
-        "run": run.id,
     }
     evaluation = weigh(contest, run.config.evaluation, evidence, aa=aa)
     record_evaluation(run.id, evaluation, played.entrants)

@@ -1,19 +1,32 @@
 """Begin a run: resolve what was asked for, and write it down."""
 
+from contextlib import suppress
 from typing import Any
 
 from prefect import task
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run
 
 import core.run
+from core.errors import StoreError
 from core.files import need_space
 from core.run import Run
 from core.store.migrate import migrate
-from core.store.registry import record_run
+from core.store.registry import finish_run, record_run
 from core.use_cases import use_case_named
 from tasks.stage import RETRIES
 
 NEEDED_GIGABYTES = 2.0
+
+
+def note_end(_flow: object, flow_run: FlowRun, state: State[Any]) -> None:
+    """Write down that a run ended without a report; one that never got as far as the store is left alone."""
+    with suppress(StoreError):
+        finish_run(str(flow_run.id), state.name.lower() if state.name else state.type.value.lower())
+
+
+ENDINGS: dict[str, Any] = {"on_failure": [note_end], "on_crashed": [note_end], "on_cancellation": [note_end]}
+"""What every flow does when it doesn't end well."""
 
 
 @task(name="open", **RETRIES)

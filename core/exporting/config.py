@@ -31,14 +31,15 @@ class Cap(Record):
 
 
 _SMALL_CAPS = {
-    "f16": Cap(kl=1e-4, top1=0.995, choice=0.98, kl_max=0.02),
+    "f16": Cap(kl=1e-4, top1=0.98, choice=0.98, kl_max=0.02),
     "q8_0": Cap(kl=0.02, top1=0.93, choice=0.90),
     "q6_k": Cap(kl=0.20, top1=0.82, choice=0.80),
     "q5_k_m": Cap(kl=0.30, top1=0.78, choice=0.75),
     "q4_k_m": Cap(kl=0.30, top1=0.78, choice=0.75),
     "q3_k_m": Cap(kl=0.60, top1=0.65, choice=0.60),
 }
-"""Under a billion parameters: what SmolLM2-135M measured, with room."""
+"""Under a billion parameters: what SmolLM2-135M measured, with room. At f16 the KL is what tells: near ties among the
+tokens of a prompt flip at 3e-5 nats (99.0 % top-1 measured on a trained draft agent)."""
 
 _LARGE_CAPS = {
     "f16": Cap(kl=1e-4, top1=0.995, choice=0.98, kl_max=0.02),
