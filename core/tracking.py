@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from pydantic import field_validator
+
 from core.errors import ConfigError, ServiceError, one_line
 from core.files import make_folder
 from core.record import Record
@@ -17,6 +19,12 @@ class TrackingSettings(Record):
     wandb: Literal["auto", "online", "offline", "off"] = "auto"
     """auto: online when WANDB_API_KEY is set, else offline files in the run's folder."""
     project: str = "overnight"
+
+    @field_validator("wandb", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        """YAML reads a bare `off` as false."""
+        return "off" if value is False else value
 
 
 Mode = Literal["online", "offline", "disabled"]

@@ -63,8 +63,7 @@ def down() -> list[str]:
             _call(address, "deployments.runs")
         if SERVER.stop():
             ended.append(SERVER.title)
-        if database.running():
-            database.stop()
+        if database.stop():
             ended.append("PostgreSQL")
     return ended
 

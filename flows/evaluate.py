@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
+from prefect.states import Completed
 
 from core.evaluation import Evaluation
 from core.use_cases import Preset, UseCaseName
 from tasks.evaluate import evaluate as evaluate_stage
 from tasks.evaluate import play
-from tasks.find import find_or_champion, untrained
+from tasks.find import current, untrained
 from tasks.open import ENDINGS, open_run
 from tasks.report import report
 
@@ -18,9 +19,12 @@ def evaluate(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
     preset: Preset = Preset("default"),
     overrides: dict[str, Any] | None = None,
-) -> Evaluation:
+) -> Evaluation | State[None]:
     """Hold the model in use against the untrained model: is what it won still there?"""
     run = open_run(use_case, preset, overrides)
-    evaluation = evaluate_stage(run, play(run, find_or_champion(run), incumbent=untrained(run)))
+    model = current(run)
+    if model is None:
+        return Completed(message="nothing to measure: no model was promoted yet")
+    evaluation = evaluate_stage(run, play(run, model, incumbent=untrained(run)))
     report(run, evaluation)
     return evaluation

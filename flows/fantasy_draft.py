@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 
+from core.errors import ExportError
 from core.promotion import Promotion
 from core.use_cases import Preset
 from tasks.collect import collect
@@ -27,7 +28,11 @@ def fantasy_draft(preset: Preset = Preset("default"), overrides: dict[str, Any] 
     drafter = train(run, "grpo", snapshot(run, "grpo", rewards), start=imitator)
     contest = play(run, drafter, others=[imitator])
     evaluation = evaluate(run, contest)
-    files = release(run, drafter, rewards, evaluation)
+    try:
+        files = release(run, drafter, rewards, evaluation)
+    except ExportError:
+        report(run, evaluation, ended="failed")
+        raise
     promotion = promote(run, drafter, contest, evaluation, files)
     report(run, evaluation, promotion)
     return promotion

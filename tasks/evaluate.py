@@ -76,6 +76,8 @@ def evaluate(run: Run, played: Played) -> Evaluation:
         "contest": digest(sorted((name, entrant.sha256) for name, entrant in played.entrants.items())),
         "config": run.config_digest,
         "code": run.code_revision,
+        "candidate": played.entrants[CANDIDATE].sha256,
+        "trained on": ", ".join(played.entrants[CANDIDATE].parents) or "nothing",
     }
     evaluation = weigh(contest, run.config.evaluation, evidence, aa=aa)
     record_evaluation(run.id, evaluation, played.entrants)

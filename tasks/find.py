@@ -30,6 +30,13 @@ def find_or_champion(run: Run, name: str | None = None) -> Checkpoint:
 
 
 @task(name="find", **RETRIES)
+def current(run: Run) -> Checkpoint | None:
+    """The model in use, or None when none was promoted yet."""
+    holder = champion(run.use_case.name, run.config.slot)
+    return None if holder is None else find_checkpoint(holder.checkpoint)
+
+
+@task(name="find", **RETRIES)
 def untrained(run: Run) -> Checkpoint:
     """The model as it came."""
     from core.language.model import base_checkpoint  # noqa: PLC0415  (torch)

@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 import core.run
 from core.errors import StoreError
 from core.files import need_space
+from core.language.config import model_config
 from core.run import Run
 from core.store.migrate import migrate
 from core.store.registry import finish_run, record_run
@@ -33,6 +34,7 @@ ENDINGS: dict[str, Any] = {"on_failure": [note_end], "on_crashed": [note_end], "
 def open_run(use_case: str, preset: str, overrides: dict[str, Any] | None = None) -> Run:
     """Validate every setting and find the disk and the database, before any work starts."""
     run = core.run.open_run(str(flow_run.get_id()), use_case_named(use_case), preset, overrides)
+    model_config(run.config.model)
     need_space(run.folder, NEEDED_GIGABYTES)
     migrate()
     record_run(

@@ -6,6 +6,7 @@ from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
 from core.evaluation import Evaluation
 from core.exporting.config import CardFacts, ReleaseFormat, ReleaseRequest, ReplayPrompt
+from core.exporting.converter import missing_tools
 from core.exporting.results import Release
 from core.language.config import model_config
 from core.run import Run
@@ -31,16 +32,18 @@ def release(
         run.config.release if formats is None else run.config.release.model_copy(update={"formats": formats})
     )
     prompts = run.use_case.replay(run.config, rewards)
+    adapter = checkpoint.path if checkpoint.kind == "adapter" else None
     request = ReleaseRequest(
         name=f"{run.use_case.name.replace('_', '-')}-{checkpoint.sha256[:8]}",
-        base=base_checkpoint(run.config.model).path,
-        adapter=checkpoint.path if checkpoint.kind == "adapter" else None,
+        base=base_checkpoint(checkpoint.base_model).path if adapter else checkpoint.path,
+        adapter=adapter,
         prompts=tuple(ReplayPrompt.model_validate(prompt) for prompt in prompts[: settings.prompts]),
         facts=_facts(run, checkpoint, rewards, evaluation),
         settings=settings,
         switch_alias=False,
     )
-    stage = run.stage("release", VERSION, request.model_dump(mode="json"), checkpoint.sha256)
+    # Whether llama.cpp was there is part of the key: an export that could not be checked is made again once it is.
+    stage = run.stage("release", VERSION, request.model_dump(mode="json"), checkpoint.sha256, missing_tools())
     return once(
         run,
         stage,
@@ -51,7 +54,7 @@ def release(
 
 
 def _facts(run: Run, checkpoint: Checkpoint, rewards: Snapshot, evaluation: Evaluation | None) -> CardFacts:
-    model = model_config(run.config.model)
+    model = model_config(checkpoint.base_model)
     figures = {"not evaluated": "this file was exported without a contest"}
     if evaluation is not None:
         figures = {"verdict": str(evaluation.verdict), "reason": evaluation.reason}

@@ -16,7 +16,12 @@ REPORT_KEY = "overnight-report"
 
 
 @task(name="report", **RETRIES)
-def report(run: Run, evaluation: Evaluation | None = None, promotion: Promotion | None = None) -> str:
+def report(
+    run: Run,
+    evaluation: Evaluation | None = None,
+    promotion: Promotion | None = None,
+    ended: str = "completed",
+) -> str:
     """Write the run's report as a file and show the same in the UI."""
     story = read_story(run, evaluation, promotion)
     text = run_report(run, story)
@@ -33,5 +38,5 @@ def report(run: Run, evaluation: Evaluation | None = None, promotion: Promotion 
             "seconds": story.seconds,
         },
     )
-    finish_run(run.id, "completed")
+    finish_run(run.id, ended)
     return str(path)

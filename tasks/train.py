@@ -23,12 +23,14 @@ VERSION = 1
 @task(name="train", task_run_name="train-{method}", **RETRIES)
 def train(run: Run, method: Method, groups: Snapshot, start: Checkpoint | None = None) -> Checkpoint:
     """Train from the base model, or on from a checkpoint; a killed run goes on from its last save."""
-    model = model_config(run.config.model)
+    from core.language.model import base_checkpoint  # noqa: PLC0415  (torch)
+
     stage = run.stage(
         f"train-{method}",
         VERSION,
         run.settings(method, "adapter"),
-        model.model_dump(),
+        model_config(run.config.model).model_dump(),
+        base_checkpoint(run.config.model).sha256,
         groups.sha256,
         start.sha256 if start else None,
     )

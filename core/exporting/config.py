@@ -70,7 +70,7 @@ def default_cap(level: str, parameters: int) -> Cap:
 class ReleaseSettings(Record):
     """The part of a use case's configuration that says what is released."""
 
-    formats: tuple[ReleaseFormat, ...] = ("lora", "merged", "gguf")
+    formats: tuple[ReleaseFormat, ...] = Field(default=("lora", "merged", "gguf"), min_length=1)
     levels: tuple[str, ...] = Field(default=("f16", "q8_0"), min_length=1)
     """Quantisation levels of the GGUF files."""
     merged_type: WeightType = "float32"

@@ -72,6 +72,7 @@ class _Exporter:
         agreements = self._gguf(merge) if "gguf" in formats and not missing else ()
         if "merged" in formats:
             self._publish("merged", {"parity_kl": merge.parity_kl})
+        self._need_something()
         if self.request.switch_alias:
             for published in self.published:
                 switch_alias(published, self.request.name)
@@ -124,11 +125,18 @@ class _Exporter:
                 publish_folder(self.stage / format_, self.root, self.request.name, format_, common)
             )
 
+    def _need_something(self) -> None:
+        if not self.published:
+            raise ExportError(
+                f"nothing was published of {self.request.name}: format 'lora' needs a checkpoint that is an adapter; "
+                "release it as 'merged' or 'gguf'"
+            )
+
     def _result(self, merge: Merge, agreements: tuple[Agreement, ...], missing: str | None) -> Release:
         reason = f"{missing}: {INSTALL_HINT}" if missing else _reason(merge, agreements)
         return Release(
             name=self.request.name,
-            check=ReleaseCheck.NOT_VERIFIED if missing else ReleaseCheck.VERIFIED,
+            check=ReleaseCheck.VERIFIED if agreements else ReleaseCheck.NOT_VERIFIED,
             reason=reason,
             sha256=digest(sorted(row.sha256 for row in self.published)),
             parameters=merge.parameters,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.checkpoint import Checkpoint
+from core.evaluation import Verdict
 from core.reports.contest import evaluation_section
 from core.reports.figures import Curve, loss_curve, reward_curve
 from core.reports.markdown import Report, bold, bullets, byte_size, duration, heading, picture, table
@@ -37,7 +38,7 @@ def _outcome(story: Story) -> str:
 
 
 def _verdict(story: Story) -> Iterable[str]:
-    if story.promotion is not None:
+    if story.promotion is not None and story.promotion.verdict == Verdict.BETTER:
         yield bold(story.promotion.reason)
 
 

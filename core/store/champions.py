@@ -70,7 +70,7 @@ def promote(run_id: str, promotion: Promotion) -> Champion | None:
     """
     with _decision(promotion.use_case, promotion.slot) as session:
         holder = session.get(ChampionRow, (promotion.use_case, promotion.slot))
-        if not _is_recorded(session, promotion):
+        if not _is_recorded(session, run_id, promotion):
             _need_same_incumbent(holder, promotion)
             previous = holder.promotion_id if holder else None
             row = _row(session, run_id, promotion, "promoted", previous)
@@ -82,7 +82,7 @@ def keep(run_id: str, promotion: Promotion) -> Champion | None:
     """Write down why the champion stays; a second call changes nothing. Raises: StoreError."""
     with _decision(promotion.use_case, promotion.slot) as session:
         holder = session.get(ChampionRow, (promotion.use_case, promotion.slot))
-        if not _is_recorded(session, promotion):
+        if not _is_recorded(session, run_id, promotion):
             _row(session, run_id, promotion, "kept", holder.promotion_id if holder else None)
         return _champion(holder) if holder else None
 
@@ -132,12 +132,12 @@ def _promotion(session: Session, number: int | None) -> PromotionRow | None:
     return None if number is None else session.get(PromotionRow, number)
 
 
-def _identity(promotion: Promotion) -> str:
-    return digest("promotion", promotion.model_dump(mode="json"))
+def _identity(run_id: str, promotion: Promotion) -> str:
+    return digest("promotion", run_id, promotion.model_dump(mode="json"))
 
 
-def _is_recorded(session: Session, promotion: Promotion) -> bool:
-    query = select(PromotionRow.id).where(col(PromotionRow.sha256) == _identity(promotion))
+def _is_recorded(session: Session, run_id: str, promotion: Promotion) -> bool:
+    query = select(PromotionRow.id).where(col(PromotionRow.sha256) == _identity(run_id, promotion))
     return session.exec(query).first() is not None
 
 
@@ -153,7 +153,7 @@ def _row(
     session: Session, run_id: str, promotion: Promotion, action: str, previous: int | None
 ) -> PromotionRow:
     row = PromotionRow(
-        sha256=_identity(promotion),
+        sha256=_identity(run_id, promotion),
         action=action,
         snapshot=_snapshot_of(session, promotion.candidate),
         run_id=run_id,

@@ -59,7 +59,7 @@ class CollectSettings(Record):
     """Share of picks left to chance on the way, so that states a learner will meet are seen."""
     temperature: float = Field(default=0.3, ge=0)
     """Of the teacher's soft labels, in points a game; 0 puts all weight on his choice."""
-    seed: int = 1
+    seed: int = Field(default=1, ge=0)
 
 
 class RewardSettings(Record):
@@ -76,7 +76,7 @@ class ContestSettings(Record):
     leagues: int = Field(ge=1)
     seasons: int = Field(ge=1)
     """Simulated seasons a league: free, and they remove luck."""
-    seed: int = 31337
+    seed: int = Field(default=31337, ge=0)
 
 
 class FantasyDraftConfig(UseCaseConfig):

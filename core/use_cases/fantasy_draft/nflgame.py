@@ -18,7 +18,7 @@ def nflgame_players(seasons: Sequence[int], box_scores: BoxScores | None = None)
     """
     if not seasons or not all(FIRST_SEASON <= season <= LAST_SEASON for season in seasons):
         raise ConfigError(
-            f"players.seasons is {list(seasons)}: source 'nflgame' has boards for {FIRST_SEASON} to {LAST_SEASON}"
+            f"players.train_seasons or players.test_season is {list(seasons)}: source 'nflgame' has boards for {FIRST_SEASON} to {LAST_SEASON}"
         )
     box_scores = box_scores or BoxScores(package_folder())
     years = {season - back for season in seasons for back in range(len(SEASON_WEIGHTS) + 1)}

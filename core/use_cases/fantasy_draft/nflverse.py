@@ -43,7 +43,7 @@ def download_with_nflreadpy(table: str, seasons: Sequence[int]) -> "DataFrame":
         import nflreadpy  # noqa: PLC0415  (an extra, and only who downloads needs it)
     except ImportError as error:
         raise SourceError(
-            "source 'nflverse' needs nflreadpy: run `pip install 'overnight[nflverse]'`"
+            "source 'nflverse' needs nflreadpy: run `.venv/bin/python -m pip install -c constraints.txt -e '.[nflverse]'` in Overnight's folder"
         ) from error
     loaders: dict[str, Callable[[], DataFrame]] = {
         "player_stats": lambda: nflreadpy.load_player_stats(list(seasons), summary_level="week"),

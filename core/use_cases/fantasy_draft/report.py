@@ -41,7 +41,7 @@ def _training_criteria(story: Story) -> Iterator[str]:
         yield criterion(
             "SFT loss below 0.5 by the end",
             last < 0.5,
-            f"mean of the last {len(curves[-10:])} steps {last:.3f}",
+            f"mean of the last {len(curves[-10:])} steps {last:.3f}, on the teacher's soft labels, whose own entropy is a floor",
         )
     if looks := [at for at in story.curves.get("grpo", []) if at.phase == "eval" and "reward" in at.metrics]:
         first, best = looks[0].metrics, min(looks, key=lambda at: at.metrics["regret_greedy"]).metrics

@@ -58,6 +58,7 @@ def decided(candidate, incumbent, *, promoted=True):
         sha256=f"{candidate}.gguf",
         parameters=1,
         parity_kl=0.0,
+        signal_kl=0.0,
         published=(),
         seconds={},
     )

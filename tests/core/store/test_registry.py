@@ -85,6 +85,7 @@ def test_recording_the_same_twice_changes_nothing(run):
         sha256="dd",
         parameters=1,
         parity_kl=0.0,
+        signal_kl=0.0,
         published=(),
         seconds={},
     )

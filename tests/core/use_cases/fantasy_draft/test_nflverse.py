@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 import pytest
 
 from core.errors import SourceError
 from core.use_cases.fantasy_draft.nflverse import nflverse_players
 from core.use_cases.fantasy_draft.rules import POOL_COUNTS, POSITIONS
-
-polars = pytest.importorskip("polars")
 
 TEAMS = [f"T{n:02d}" for n in range(32)]
 SEASON = 2024
@@ -36,7 +35,7 @@ def _player_stats(seasons: Sequence[int]) -> list[dict]:
     ]
 
 
-def _tables(table: str, seasons: Sequence[int]) -> "polars.DataFrame":
+def _tables(table: str, seasons: Sequence[int]) -> "pl.DataFrame":
     assert SEASON not in seasons or table not in {"player_stats", "team_stats"}, "not played, so not there"
     match table:
         case "player_stats":
@@ -85,7 +84,7 @@ def _tables(table: str, seasons: Sequence[int]) -> "polars.DataFrame":
             ]
         case _:
             rows = [{"fantasypros_id": n, "gsis_id": f"00-TE{n}"} for n in (1, 2, 3)]
-    return polars.DataFrame(rows, infer_schema_length=None)
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def test_tables_become_a_board():
@@ -111,7 +110,7 @@ def test_other_ranks_than_last_augusts_are_not_used():
 
     def without(table, seasons):
         frame = _tables(table, seasons)
-        return frame.filter(polars.col("scrape_date") > "2025") if table == "ff_rankings" else frame
+        return frame.filter(pl.col("scrape_date") > "2025") if table == "ff_rankings" else frame
 
     assert "made up" in nflverse_players([SEASON], without).adp_method
 
