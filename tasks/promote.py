@@ -4,6 +4,7 @@ from prefect import task
 
 from core.checkpoint import Checkpoint
 from core.evaluation import Evaluation
+from core.exporting.publish import switch_alias
 from core.exporting.results import Release
 from core.promotion import Promotion, decide
 from core.run import Run
@@ -16,7 +17,10 @@ from tasks.stage import RETRIES
 def promote(
     run: Run, candidate: Checkpoint, played: Played, evaluation: Evaluation, files: Release
 ) -> Promotion:
-    """Move the champion pointer on 'better' and a verified export, in one transaction with its evidence."""
+    """Move the champion pointer on 'better' and a verified export, in one transaction with its evidence.
+
+    Then the alias `<use case>-<slot>-<format>` among the releases points at the new champion's files.
+    """
     promotion = decide(
         evaluation,
         files.check,
@@ -27,4 +31,7 @@ def promote(
         release=files.sha256,
     )
     record_promotion(run.id, promotion)
+    if promotion.promoted:
+        for published in files.published:
+            switch_alias(published, f"{run.use_case.name.replace('_', '-')}-{run.config.slot}")
     return promotion

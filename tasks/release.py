@@ -10,7 +10,7 @@ from core.exporting.converter import missing_tools
 from core.exporting.results import Release
 from core.language.config import model_config
 from core.run import Run
-from core.store.registry import record_release
+from core.store.registry import lineage, record_release
 from tasks.stage import RETRIES, once
 
 VERSION = 1
@@ -55,6 +55,14 @@ def release(
 
 def _facts(run: Run, checkpoint: Checkpoint, rewards: Snapshot, evaluation: Evaluation | None) -> CardFacts:
     model = model_config(checkpoint.base_model)
+    methods = [
+        parent.method.upper() for parent in lineage(checkpoint.sha256) if isinstance(parent, Checkpoint)
+    ]
+    training = {name: f"{value:.4g}" for name, value in checkpoint.metrics.items()}
+    if model.kind == "embedded":
+        training["base weights"] = (
+            f"dequantised from the 4-bit file in the package {model.source.split(':')[1]}"
+        )
     figures = {"not evaluated": "this file was exported without a contest"}
     if evaluation is not None:
         figures = {"verdict": str(evaluation.verdict), "reason": evaluation.reason}
@@ -62,9 +70,9 @@ def _facts(run: Run, checkpoint: Checkpoint, rewards: Snapshot, evaluation: Eval
         base_model=model.public_name,
         license=model.license,
         summary=run.use_case.title,
-        method=checkpoint.method,
+        method=", then ".join(reversed(methods)) or checkpoint.method,
         data={"rewards": rewards.sha256},
-        training={name: f"{value:.4g}" for name, value in checkpoint.metrics.items()},
+        training=training,
         evaluation=figures,
         tags=("overnight", run.use_case.name),
     )

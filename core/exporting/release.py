@@ -165,7 +165,7 @@ def _require_agreement(name: str, agreements: tuple[Agreement, ...]) -> None:
 
 def _reason(merge: Merge, agreements: tuple[Agreement, ...]) -> str:
     if not agreements:
-        return f"merged weights answer as the adapter does (KL {merge.parity_kl:.2g} nats a token)"
+        return f"no file was loaded as it would be served; merged weights answer as the adapter does (KL {merge.parity_kl:.2g} nats a token)"
     return "; ".join(f"{row.level}: top-1 {row.top1:.1%}, KL {row.kl:.2g}" for row in agreements)
 
 
