@@ -1,6 +1,5 @@
 """Trained weights as references: what they are, and what they grew from."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,15 +41,3 @@ def weights_digest(folder: Path) -> str:
     if not files:
         raise ModelError(f"{folder} holds no *.safetensors: give a folder with trained weights")
     return digest([(file.name, file_digest(file)) for file in files])
-
-
-def lineage(checkpoint: Checkpoint, known: Iterable[Checkpoint]) -> list[Checkpoint]:
-    """A checkpoint and the ones it grew from, newest first."""
-    by_digest = {other.sha256: other for other in known}
-    line, seen = [checkpoint], {checkpoint.sha256}
-    for member in line:
-        for parent in member.parents:
-            if parent in by_digest and parent not in seen:
-                seen.add(parent)
-                line.append(by_digest[parent])
-    return line

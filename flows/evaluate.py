@@ -24,6 +24,7 @@ def evaluate(
     run = open_run(use_case, preset, overrides)
     model = current(run)
     if model is None:
+        report(run)
         return Completed(message="nothing to measure: no model was promoted yet")
     evaluation = evaluate_stage(run, play(run, model, incumbent=untrained(run)))
     report(run, evaluation)

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from core.checkpoint import Checkpoint, lineage, weights_digest
+from core.checkpoint import Checkpoint, weights_digest
 from core.errors import ModelError
 
 
@@ -33,15 +33,6 @@ def test_a_folder_without_weights_is_named(tmp_path):
     """ModelError with the folder and what to give."""
     with pytest.raises(ModelError, match=r"holds no \*\.safetensors: give a folder with trained weights"):
         weights_digest(tmp_path)
-
-
-def test_lineage_is_newest_first_and_ends():
-    """GRPO from SFT from the base; a snapshot's digest is no checkpoint; a circle is walked once."""
-    base, taught = checkpoint("b", method="untrained"), checkpoint("s", "rows", "b")
-    tuned = checkpoint("g", "rows", "s", method="grpo")
-    assert lineage(tuned, [base, tuned, taught]) == [tuned, taught, base]
-    circle = checkpoint("x", "x", "b")
-    assert lineage(circle, [circle, base]) == [circle, base]
 
 
 def test_a_label_is_short():

@@ -12,6 +12,7 @@ import tasks.open
 from core.errors import ConfigError
 from core.store.engine import engine
 from core.use_cases import UseCaseName
+from flows.evaluate import evaluate
 from flows.export import export
 from flows.fantasy_draft import fantasy_draft
 from flows.tournament import tournament
@@ -148,3 +149,11 @@ def test_a_list_of_players_that_cannot_be_used(prefect_server, earlier, small, t
     gone.write_text("[]")
     line = failed(export, "fantasy_draft", "sft", "demo", overrides)
     assert line.startswith(f"DataError: {gone}")
+
+
+def test_a_champion_that_is_not_there_yet_is_no_failure(prefect_server, home, database, small):
+    """The weekly measurement ends completed, says so, and its run is closed in the store."""
+    state = evaluate("fantasy_draft", "demo", small, return_state=True)
+    assert state.is_completed()
+    assert state.message == "nothing to measure: no model was promoted yet"
+    assert (home / "runs" / str(state.state_details.flow_run_id) / "report.md").is_file()
