@@ -79,7 +79,7 @@ class Run:
 
     def settings(self, *sections: str) -> dict[str, Any]:
         """Sections of the config, as plain values for a stage's key."""
-        values = self.config.model_dump()
+        values = self.config.model_dump(mode="json")
         return {name: values[name] for name in sections}
 
     def link(self, stage: Stage) -> None:

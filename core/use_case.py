@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
 from core.evaluation import Contest, EvaluationSettings
 from core.exporting.config import ReleaseSettings
+from core.files import digest
 from core.record import Record
 from core.reports.story import Story
 from core.tracking import TrackingSettings
@@ -25,12 +27,21 @@ class UseCaseConfig(Record):
     """A file in configs/models, a hub id, or a local folder."""
     slot: str = "default"
     """Which champion of the use case this run competes for."""
+    as_of: date | None = None
+    """The day a run belongs to: every day draws items of its own, held-out ones too. Null draws the same each time.
+
+    A run that its schedule started has the day it was scheduled for.
+    """
     adapter: AdapterSettings
     sft: SftSettings
     grpo: GrpoSettings
     evaluation: EvaluationSettings
     release: ReleaseSettings
     tracking: TrackingSettings
+
+    def seed_of_day(self, seed: int) -> int:
+        """A seed for the run's day; without a day the seed itself."""
+        return seed if self.as_of is None else int(digest(seed, self.as_of.isoformat())[:8], 16)
 
 
 @dataclass(frozen=True, slots=True)

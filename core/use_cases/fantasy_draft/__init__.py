@@ -17,10 +17,10 @@ FANTASY_DRAFT = UseCase(
     replay=replay,
     sections=sections,
     reads={
-        "collect": ("players", "field", "collect"),
-        "reward": ("players", "field", "collect", "reward"),
+        "collect": ("as_of", "players", "field", "collect"),
+        "reward": ("as_of", "players", "field", "collect", "reward"),
         "groups-sft": (),
         "groups-grpo": (),
-        "contest": ("players", "field", "contest"),
+        "contest": ("as_of", "players", "field", "contest"),
     },
 )

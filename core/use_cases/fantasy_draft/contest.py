@@ -155,7 +155,8 @@ class _Room:
 
     def _play(self, policy: Policy) -> Tournament:
         plan = self.config.contest
-        return play(policy, plan.leagues, plan.seasons, plan.seed, self.source, self.config.field)
+        seed = self.config.seed_of_day(plan.seed)
+        return play(policy, plan.leagues, plan.seasons, seed, self.source, self.config.field)
 
 
 def _contest(played: Mapping[str, Played]) -> Contest:

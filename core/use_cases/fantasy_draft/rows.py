@@ -101,7 +101,7 @@ def _scenarios(config: FantasyDraftConfig, split: str, reward_name: RewardName |
 
 
 def _seed(config: FantasyDraftConfig, split: str) -> int:
-    return config.collect.seed + (TEST_SEED if split == "test" else 0)
+    return config.seed_of_day(config.collect.seed + (TEST_SEED if split == "test" else 0))
 
 
 def _scored(row: Row, scored: dict[str, Row]) -> Row:
