@@ -1,9 +1,12 @@
 """Begin a run: resolve what was asked for, and write it down."""
 
 from contextlib import suppress
+from datetime import UTC
 from typing import Any
+from uuid import UUID
 
 from prefect import task
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run
 
@@ -33,7 +36,8 @@ ENDINGS: dict[str, Any] = {"on_failure": [note_end], "on_crashed": [note_end], "
 @task(name="open", **RETRIES)
 def open_run(use_case: str, preset: str, overrides: dict[str, Any] | None = None) -> Run:
     """Validate every setting and find the disk and the database, before any work starts."""
-    run = core.run.open_run(str(flow_run.get_id()), use_case_named(use_case), preset, overrides)
+    settings = _scheduled_day() | (overrides or {})
+    run = core.run.open_run(str(flow_run.get_id()), use_case_named(use_case), preset, settings)
     model_config(run.config.model)
     need_space(run.folder, NEEDED_GIGABYTES)
     migrate()
@@ -46,3 +50,12 @@ def open_run(use_case: str, preset: str, overrides: dict[str, Any] | None = None
         config=run.config.model_dump(mode="json"),
     )
     return run
+
+
+def _scheduled_day() -> dict[str, Any]:
+    """The setting that a run of a schedule adds: the day it was due, in UTC, however late it starts."""
+    with get_client(sync_client=True) as client:
+        this = client.read_flow_run(UUID(str(flow_run.get_id())))
+    if not this.auto_scheduled or this.expected_start_time is None:
+        return {}
+    return {"as_of": this.expected_start_time.astimezone(UTC).date()}

@@ -61,6 +61,17 @@ def test_a_setting_of_another_section_does_not_move_a_stage(run):
     )
 
 
+def test_a_day_moves_what_is_drawn_and_nothing_else(run):
+    """Another day is another seed and another place for rows, rewards and contest; the same day is the same."""
+    days = [open_run(f"d{day}", DRAFT, "demo", {"as_of": f"2026-11-{day}"}) for day in (16, 23)]
+    assert days[0].config.seed_of_day(7) != days[1].config.seed_of_day(7) != 7
+    assert run.config.seed_of_day(7) == 7
+    for name in ("collect", "reward", "contest"):
+        stages = {each.stage(name, 1, each.settings(*DRAFT.reads[name])) for each in (run, *days)}
+        assert len(stages) == 3
+    assert days[0].settings("sft", "adapter") == days[1].settings("sft", "adapter")
+
+
 def test_a_stage_is_finished_only_when_it_says_so(run):
     """Files in the folder are no result; what was left is read back."""
     stage = run.stage("collect", 1)
