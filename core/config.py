@@ -1,11 +1,13 @@
 """Settings: `default.yaml`, a preset that holds only what differs, then dotted overrides.
 
-Merged deeply and validated before any work starts; an unknown key is an error that names it.
+Merged deeply and validated before any work starts; what is wrong is named with its key, what it may be and what it was.
 """
 
 import difflib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeGuard, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -15,6 +17,8 @@ from core.record import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
+LONGEST_SHOWN = 100
+"""Characters of a wrong value in a message."""
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
@@ -39,12 +43,14 @@ def load_config(
     known = presets(folder)
     if preset not in known:
         raise ConfigError(f"unknown preset '{preset}' for {folder}{_closest(preset, known)}")
-    values = read_yaml(CONFIGS / folder / "default.yaml")
-    if preset != "default":
-        values = merge(values, read_yaml(CONFIGS / folder / f"{preset}.yaml"))
+    values: dict[str, Any] = {}
+    for name in dict.fromkeys(("default", preset)):
+        path = CONFIGS / folder / f"{name}.yaml"
+        values = _laid_over(kind, values, read_yaml(path), str(path))
+    where = f"configs/{folder}, preset '{preset}'"
     for key, value in (overrides or {}).items():
-        values = merge(values, _nested(key, value))
-    return validate(kind, values, f"configs/{folder}, preset '{preset}'")
+        values = _laid_over(kind, values, _nested(key, value), f"{where}, overrides")
+    return validate(kind, values, where)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -74,7 +80,10 @@ def validate(kind: type[AnyRecord], values: dict[str, Any], where: str) -> AnyRe
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_problem(item, kind) for item in error.errors())
+        by_key: dict[str, list[Any]] = {}
+        for item in error.errors():
+            by_key.setdefault(_key(kind, item["loc"]), []).append(item)
+        problems = "; ".join(_problem(kind, key, items) for key, items in by_key.items())
         raise ConfigError(f"{where}: {problems}") from error
 
 
@@ -84,13 +93,77 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def _problem(item: Any, kind: type[Record]) -> str:
-    key = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        return f"unknown key '{key}'{_closest(key, _keys(kind))}"
-    if item["type"] == "missing":
-        return f"'{key}' is missing: set it in default.yaml"
-    return f"'{key}': {item['msg'].removeprefix('Value error, ')} (got {item.get('input')!r})"
+def _laid_over(
+    kind: type[Record], base: dict[str, Any], change: dict[str, Any], where: str
+) -> dict[str, Any]:
+    """`base` merged with `change`. Raises: ConfigError when a section would become something else.
+
+    Later changes can't be laid over a lost section, and its other keys would seem to be missing from default.yaml.
+    """
+    for key, section, value in _lost_sections(kind, change):
+        first = next(iter(section.model_fields), "")
+        raise ConfigError(
+            f"{where}: '{key}' is a section of settings and can't become {_shown(value)}: "
+            f"name the settings that differ, such as '{key}.{first}', or leave it out"
+        )
+    return merge(base, change)
+
+
+def _lost_sections(
+    kind: type[Record], change: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, type[Record], Any]]:
+    for name, value in change.items():
+        field = kind.model_fields.get(name)
+        section = field.annotation if field else None
+        if not _is_section(section):
+            continue
+        if isinstance(value, dict):
+            yield from _lost_sections(section, value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, section, value
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[Record]]:
+    return isinstance(annotation, type) and issubclass(annotation, Record)
+
+
+def _key(kind: type[Record], location: Sequence[int | str]) -> str:
+    """Where pydantic found something wrong, without the branches of a union that it names after the key."""
+    section: type[Record] | None = kind
+    parts = []
+    for part in location:
+        parts.append(str(part))
+        field = section.model_fields.get(str(part)) if section else None
+        annotation = field.annotation if field else None
+        branches = [branch for branch in get_args(annotation) if branch is not NoneType]
+        if get_origin(annotation) in (Union, UnionType) and len(branches) > 1:
+            break
+        section = next((inner for inner in (annotation, *branches) if _is_section(inner)), None)
+    return ".".join(parts)
+
+
+def _problem(kind: type[Record], key: str, items: Sequence[Any]) -> str:
+    """What is wrong with one key; every branch of a union complains of it."""
+    first = items[0]
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{_meant(key, _keys(kind))}"
+    if first["type"] == "missing":
+        return f"'{key}' is missing: add it"
+    said = " or ".join(dict.fromkeys(_words(item) for item in items)).replace(" or Input should be ", " or ")
+    if first["type"] != "value_error":  # our own validators show the values that matter
+        said = f"{said} (got {_shown(first.get('input'))})"
+    return f"'{key}': {said}" if key else said
+
+
+def _words(item: Any) -> str:
+    """Pydantic's words, with what YAML calls a Python type."""
+    said = str(item["msg"]).removeprefix("Value error, ").split(", unable to parse")[0]
+    return said.replace("valid tuple", "list").replace("valid dictionary", "mapping")
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _keys(kind: type[Record], prefix: str = "") -> list[str]:
@@ -99,12 +172,26 @@ def _keys(kind: type[Record], prefix: str = "") -> list[str]:
         keys.append(prefix + name)
         candidates = getattr(field.annotation, "__args__", (field.annotation,))
         for inner in candidates:
-            if isinstance(inner, type) and issubclass(inner, Record):
+            if _is_section(inner):
                 keys += _keys(inner, f"{prefix}{name}.")
     return keys
 
 
-def _closest(name: str, known: tuple[str, ...] | list[str]) -> str:
+def _meant(key: str, known: Sequence[str]) -> str:
+    """The setting that was meant: one of the same section by its letters, or one of the same name elsewhere."""
+    section, _, name = key.rpartition(".")
+    neighbours = [near for near in known if near.rpartition(".")[0] == section]
+    names = [near.rpartition(".")[2] for near in neighbours]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = close or [each for each in names if "".join(word[:1] for word in each.split("_")) == name]
+    meant = [neighbours[names.index(close[0])]] if close else []
+    meant = meant or [other for other in known if other.rpartition(".")[2] == name]
+    if meant:
+        return f": did you mean {' or '.join(map(repr, meant))}?"
+    return f": {repr(section) + ' has' if section else 'there are'} {', '.join(names)}" if names else ""
+
+
+def _closest(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if near:
         return f": did you mean '{near[0]}'?"

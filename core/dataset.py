@@ -8,15 +8,14 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from core.errors import DataError, SnapshotError, one_line
-from core.files import make_folder, storage_error, write_json
+from core.errors import DataError, SnapshotError
+from core.files import make_folder, new_folder, write_json, writing
 from core.record import Record
 
 ROWS = "rows.jsonl"
@@ -72,9 +71,7 @@ def write_snapshot(
 
     `skipped` counts the rows left out, by reason. Raises: DataError for a value JSON can't hold, StorageError.
     """
-    make_folder(folder.parent)
-    stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with new_folder(folder) as stage:
         sha256, counts = _write_rows(stage / ROWS, rows)
         snapshot = Snapshot(
             kind=kind,
@@ -86,13 +83,6 @@ def write_snapshot(
             notes=notes or {},
         )
         write_json(stage / MANIFEST, snapshot.model_dump(exclude={"path"}))
-        stage.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)
-        stage.rename(folder)
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
     return snapshot
 
 
@@ -121,23 +111,6 @@ def _line(row: dict[str, Any], number: int) -> bytes:
     return text.encode() + b"\n"
 
 
-def open_snapshot(folder: Path) -> Snapshot:
-    """The snapshot a folder holds. Raises: SnapshotError when it holds none."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        return Snapshot(path=str(folder), **manifest)
-    except (OSError, ValueError, TypeError) as error:
-        raise SnapshotError(
-            f"{folder} is no snapshot ({_trouble(error)}): give a folder that holds {MANIFEST}"
-        ) from error
-
-
-def _trouble(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-    return one_line(error)
-
-
 def read_rows(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     """The rows of a snapshot, after its bytes were held against its digest. Raises: SnapshotError."""
     path = Path(snapshot.path) / ROWS
@@ -161,9 +134,7 @@ def export_jsonl(snapshot: Snapshot, target: Path) -> Path:
     for _ in read_rows(snapshot):
         break  # the digest is checked before the first row
     make_folder(target)
-    try:
+    with writing(target):
         for name in (ROWS, MANIFEST):
             shutil.copyfile(Path(snapshot.path) / name, target / name)
-    except OSError as error:
-        raise storage_error(target, error) from error
     return target / ROWS

@@ -1,11 +1,13 @@
 """Everything Overnight raises on purpose.
 
     OvernightError
-      ConfigError      (ValueError)    a preset, an override or a model file says something impossible
+      ConfigError      (ValueError)    a preset, an override, a model file or the environment says something impossible
       DataError        (ValueError)    rows that can't be used
         SnapshotError                  a snapshot whose files don't match its manifest
       SourceError      (OSError)       a place rows come from can't be read
-      StoreError       (OSError)       the database can't be reached or refuses
+      StoreError       (OSError)       the database can't be reached or broke off; it may be back in a moment
+      RecordError      (ValueError)    the database refuses what it was asked to keep, or its tables are others
+        PromotionError                 the evidence for a change of champion no longer holds
       StorageError     (OSError)       the data folder can't be written, or is full
       ModelError       (ValueError)    weights, tokenizer or chat template are missing or don't fit
       TrainingError    (RuntimeError)  a training run can't go on
@@ -18,13 +20,16 @@ A message says what is wrong, where, and what to do about it. Every class keeps 
 argument, so that instances survive pickling.
 """
 
+LONGEST = 400
+"""Letters of another library's error that are passed on."""
+
 
 class OvernightError(Exception):
     """The root: catch it to show one clear line to a person."""
 
 
 class ConfigError(OvernightError, ValueError):
-    """A preset, an override or a model file says something impossible."""
+    """A preset, an override, a model file or the environment says something impossible."""
 
 
 class DataError(OvernightError, ValueError):
@@ -40,7 +45,15 @@ class SourceError(OvernightError, OSError):
 
 
 class StoreError(OvernightError, OSError):
-    """The database can't be reached or refuses."""
+    """The database can't be reached or broke off; it may be back in a moment."""
+
+
+class RecordError(OvernightError, ValueError):
+    """The database refuses what it was asked to keep, or its tables are not those of this code."""
+
+
+class PromotionError(RecordError):
+    """The evidence for a change of champion no longer holds."""
 
 
 class StorageError(OvernightError, OSError):
@@ -73,4 +86,5 @@ class ServiceError(OvernightError, RuntimeError):
 
 def one_line(error: BaseException) -> str:
     """What another library's error says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= LONGEST else f"{words[:LONGEST]} …"

@@ -4,14 +4,33 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import platformdirs
 
-from core.errors import StorageError
+from core.errors import OvernightError, StorageError, one_line
+
+LARGER_DISK = "free some space, or set OVERNIGHT_HOME to a larger disk"
+OTHER_OWNER = "change its owner, or set OVERNIGHT_HOME to a folder of yours"
+REMEDIES = {
+    errno.ENOSPC: LARGER_DISK,
+    errno.EDQUOT: LARGER_DISK,
+    errno.EACCES: OTHER_OWNER,
+    errno.EPERM: OTHER_OWNER,
+    errno.EROFS: "it is read-only: set OVERNIGHT_HOME to a folder that is not",
+    errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`)",
+}
+CUT_SHORT = re.compile(r"PytorchStreamWriter|unexpected pos \d+|\d+ requested and \d+ written")
+"""How torch and numpy say that a file came out shorter than what they wrote to it."""
+RUST_NUMBER = re.compile(r"\(os error (\d+)\)")
+"""How libraries in Rust (safetensors, tokenizers) say what the operating system refused."""
 
 
 def data_folder() -> Path:
@@ -45,21 +64,48 @@ def make_folder(folder: Path) -> Path:
 
 def storage_error(path: Path, error: OSError) -> StorageError:
     """What a failed write means and what to do about it, as one line."""
-    remedy = {
-        "ENOSPC": "free some space, or set OVERNIGHT_HOME to a larger disk",
-        "EDQUOT": "free some space, or set OVERNIGHT_HOME to a larger disk",
-        "EACCES": "change its owner, or set OVERNIGHT_HOME to a folder of yours",
-        "EPERM": "change its owner, or set OVERNIGHT_HOME to a folder of yours",
-        "EROFS": "it is read-only: set OVERNIGHT_HOME to a folder that is not",
-    }
-    name = _errno_name(error)
+    number = error.errno or 0
+    name = errno.errorcode.get(number, "OSError")
     return StorageError(
-        f"can't write {path}: {error.strerror or error} ({name}); {remedy.get(name, 'check the disk')}"
+        f"can't write {path}: {error.strerror or error} ({name}); {REMEDIES.get(number, 'check the disk')}"
     )
 
 
-def _errno_name(error: OSError) -> str:
-    return errno.errorcode.get(error.errno or 0, "OSError")
+class writing:  # noqa: N801  (read as a verb: `with writing(path):`)
+    """A block that writes a file or folder, itself or through a library.
+
+    Raises: StorageError for what the operating system refuses, in whatever words the library says it; every
+    other exception passes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """`path` is what the message names."""
+        self.path = path
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Translate what went wrong, if it was the disk."""
+        refusal = None if error is None or isinstance(error, OvernightError) else _refusal(error)
+        if refusal is not None:
+            raise storage_error(self.path, refusal) from error
+
+
+def _refusal(error: BaseException) -> OSError | None:
+    """What the operating system refused, read from an exception of any library; None when it was something else."""
+    if isinstance(error, OSError) and error.errno:
+        return error
+    if number := RUST_NUMBER.search(str(error)):
+        return OSError(int(number[1]), os.strerror(int(number[1])))
+    if CUT_SHORT.search(str(error)):
+        cause = error.__context__
+        if isinstance(cause, OSError) and cause.errno:
+            return cause
+        return OSError(errno.ENOSPC, f"it came out too short, {one_line(error)}")
+    return error if isinstance(error, OSError) else None
 
 
 def digest(*parts: Any) -> str:
@@ -80,23 +126,44 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file by an atomic rename. Raises: StorageError."""
+    """Write a text file so that a reader sees the old one or the new one. Raises: StorageError."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file aside and move it into place at once, readable for others. Raises: StorageError."""
     make_folder(path.parent)
-    partial: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-        ) as file:
-            partial = Path(file.name)
-            file.write(text)
+    with (
+        writing(path),
+        tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file,
+    ):
+        partial = Path(file.name)
+        try:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        partial.chmod(0o644)
-        partial.replace(path)
-    except OSError as error:
-        if partial is not None:
+            partial.chmod(0o644)
+            partial.replace(path)
+        finally:
             partial.unlink(missing_ok=True)
-        raise storage_error(path, error) from error
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill aside, which takes its place at the end of the block; an exception leaves what was there.
+
+    Raises: StorageError.
+    """
+    make_folder(folder.parent)
+    with writing(folder):
+        stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            yield stage
+            make_readable(stage)
+            shutil.rmtree(folder, ignore_errors=True)
+            stage.rename(folder)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def need_space(folder: Path, gigabytes: float) -> None:
@@ -104,8 +171,7 @@ def need_space(folder: Path, gigabytes: float) -> None:
     free = shutil.disk_usage(make_folder(folder)).free / 1e9
     if free < gigabytes:
         raise StorageError(
-            f"{folder} has {free:.1f} GB free and this run needs {gigabytes:.1f} GB: free some space, "
-            "or set OVERNIGHT_HOME to a larger disk"
+            f"{folder} has {free:.1f} GB free and this run needs {gigabytes:.1f} GB: {LARGER_DISK}"
         )
 
 

@@ -1,13 +1,16 @@
 """What a product must say about itself; everything else is shared."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from pydantic import field_validator
+
 from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
+from core.errors import ConfigError
 from core.evaluation import Contest, EvaluationSettings
 from core.exporting.config import ReleaseSettings
 from core.files import digest
@@ -39,6 +42,13 @@ class UseCaseConfig(Record):
     release: ReleaseSettings
     tracking: TrackingSettings
 
+    @field_validator("model", "slot")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if not name.strip():
+            raise ConfigError("is empty: give it a name, or leave it out")
+        return name
+
     def seed_of_day(self, seed: int) -> int:
         """A seed for the run's day; without a day the seed itself."""
         return seed if self.as_of is None else int(digest(seed, self.as_of.isoformat())[:8], 16)
@@ -61,10 +71,15 @@ class UseCase:
     groups: Callable[[Any, str, Snapshot, Path], Snapshot]
     """The scored groups one method ('sft', 'grpo') trains on, split into train and test."""
     contest: Callable[[Any, Mapping[str, Checkpoint], Progress], tuple[Contest, Contest]]
-    """The entrants and the use case's own baselines on the same held-out items; and a baseline against itself."""
+    """The entrants and the use case's own baselines on the same held-out items; and a baseline against itself.
+
+    It plays, and asks `core.evaluation` where to look (`plan_looks`) and whether it may end there (`is_enough`).
+    """
     replay: Callable[[Any, Snapshot], tuple[dict[str, Any], ...]]
     """Held-out prompts with their legal completions, for the check of an exported file."""
     sections: Callable[[Any, Story], tuple[str, ...]]
     """The parts of the report that only this use case can write, as markdown."""
     reads: Mapping[str, tuple[str, ...]]
     """The config sections each stage reads: what its cache key holds."""
+    loss_targets: Mapping[str, float] = field(default_factory=dict)
+    """By method, the training loss that was promised: a line in the picture of its curve."""

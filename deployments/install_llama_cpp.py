@@ -1,15 +1,13 @@
 """Build llama.cpp into this Python environment, with the converter of the same source beside it.
 
 `python -m deployments.install_llama_cpp` does nothing when it is there already; `--check` only says whether it is.
-The package has no wheels: it is compiled here, by the system's C/C++ compiler (CMake and Ninja come from PyPI where
-the system has none).
+The package has no wheels: it is compiled here, by the system's C/C++ compiler, which prerequisites.sh asks for (CMake
+and Ninja come from PyPI where the system has none).
 """
 
 import argparse
 import json
 import os
-import platform
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,7 +15,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from core.errors import ExportError, OvernightError
 from core.exporting.converter import LLAMA_CPP_PACKAGE, converter_folder, llama_cpp_version, missing_tools
+from core.files import new_folder, write_json
 
 VERSION = "0.3.36"
 SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
@@ -28,10 +28,6 @@ _KEPT = ("conversion/", "gguf-py/gguf/", "convert_hf_to_gguf.py", "convert_lora_
 _ROOT = Path(__file__).resolve().parents[1]
 _CONSTRAINTS = _ROOT / "constraints.txt"
 _MARK = "installed.json"
-
-
-class InstallError(RuntimeError):
-    """What went wrong, and what to do about it, as one line."""
 
 
 def main() -> int:
@@ -45,7 +41,7 @@ def main() -> int:
         return 1
     try:
         install()
-    except InstallError as error:
+    except OvernightError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -61,8 +57,7 @@ def is_installed() -> bool:
 
 
 def install() -> None:
-    """Download, check, build, and lay the converter beside it. Raises: InstallError."""
-    require_compiler()
+    """Download, check, build, and lay the converter beside it. Raises: ExportError, StorageError."""
     minutes = max(1, round(BUILD_CPU_SECONDS / (os.cpu_count() or 1) / 60))
     print(f"Building llama.cpp for this environment: about {minutes} min, once", flush=True)
     with tempfile.TemporaryDirectory(prefix="overnight-llama-cpp-") as folder:
@@ -70,23 +65,6 @@ def install() -> None:
         if llama_cpp_version() != VERSION:
             _build(source)
         _extract_converter(source, converter_folder())
-
-
-def require_compiler() -> None:
-    """Raises: InstallError that names the command to install a C and a C++ compiler."""
-    wanted = {"C": ("CC", ("cc", "gcc", "clang")), "C++": ("CXX", ("c++", "g++", "clang++"))}
-    for language, (variable, names) in wanted.items():
-        chosen = os.environ.get(variable)
-        if not any(shutil.which(name.split()[0]) for name in ((chosen,) if chosen else names)):
-            raise InstallError(f"no {language} compiler was found; install one: {_compiler_command()}")
-
-
-def _compiler_command() -> str:
-    if platform.system() == "Darwin":
-        return "xcode-select --install"
-    if shutil.which("dnf"):
-        return "sudo dnf install gcc-c++ make"
-    return "sudo apt-get install build-essential"
 
 
 def _download(folder: Path) -> Path:
@@ -120,28 +98,21 @@ def _pip(command: str, *options: str, doing: str, environment: Mapping[str, str]
         )
     if done.returncode:
         lines = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line]
-        raise InstallError(
+        raise ExportError(
             f"can't {doing}: {lines[-1].strip() if lines else 'no reason given'} (all of it: {log})"
         )
 
 
 def _extract_converter(source: Path, target: Path) -> None:
     """Appears whole, with the mark written last."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=".llama.cpp."))
-    try:
+    with new_folder(target) as stage:
         with tarfile.open(source) as archive:
             for member in archive:
                 _, _, path = member.name.partition("/vendor/llama.cpp/")
                 if path.startswith(_KEPT) and member.isfile():
                     member.name = path
                     archive.extract(member, stage, filter="data")
-        (stage / _MARK).write_text(json.dumps({"version": VERSION, "sha256": SHA256}), encoding="utf-8")
-        stage.chmod(0o755)
-        shutil.rmtree(target, ignore_errors=True)
-        stage.rename(target)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        write_json(stage / _MARK, {"version": VERSION, "sha256": SHA256})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import psutil
@@ -21,7 +21,9 @@ from core.config import ROOT
 from core.errors import OvernightError, ServiceError
 from core.files import data_folder, make_folder
 from core.store import server as database
+from core.store.engine import place
 from core.store.migrate import migrate
+from core.store.runs import close_lost_runs
 from deployments.address import Address, chosen_port, need_free, usual_port
 from deployments.pool import POOL
 from deployments.service import Service, settings
@@ -46,6 +48,7 @@ def up() -> Address:
             SERVER.start(address.port, address.environment())
         database.start()
         migrate()
+        close_lost_runs()
         _wait_for_server(address)
         _register(address, fresh)
         _start_worker(address)
@@ -63,22 +66,49 @@ def down() -> list[str]:
             _call(address, "deployments.runs")
         if SERVER.stop():
             ended.append(SERVER.title)
+        _close_runs()
         if database.stop():
             ended.append("PostgreSQL")
     return ended
 
 
 def status() -> bool:
-    """Print what runs and where; whether all of it does."""
+    """Print what runs and where; whether all of it does. Raises: ConfigError."""
     address = _running_address()
     for service in (SERVER, WORKER):
         process = service.process()
-        state = f"up since {_clock(process)}, process {process.pid}" if process else "down"
-        print(f"{service.title:20} {state:44} {service.log}")
+        _say(service.title, f"{_since(process):44} {service.log}")
+    stands = _database_status()
     answers = address is not None and address.healthy()
-    print(f"{'address':20} {address.ui if address else '-'} {'' if answers else '(does not answer)'}")
-    print(f"{'data':20} {data_folder()}")
-    return answers and WORKER.process() is not None
+    _say("address", f"{address.ui if address else '-'} {'' if answers else '(does not answer)'}")
+    _say("data", str(data_folder()))
+    return answers and stands and WORKER.process() is not None
+
+
+def _database_status() -> bool:
+    """Print where the database is; whether it stands, as far as that can be seen without asking it."""
+    url = database.database_url()
+    if database.given_url() is not None:
+        _say("PostgreSQL", f"yours: {place(url)}")
+        return True
+    number = database.running()
+    _say("PostgreSQL", f"{_since(psutil.Process(number) if number else None):44} {url.query['host']}")
+    return number is not None
+
+
+def _close_runs() -> None:
+    """Let the store know which runs ended with the worker; the next one to open it does it if it is away now."""
+    if database.given_url() is not None or database.running():
+        with suppress(OvernightError):
+            close_lost_runs()
+
+
+def _say(title: str, words: str) -> None:
+    print(f"{title:20} {words}")
+
+
+def _since(process: psutil.Process | None) -> str:
+    return f"up since {_clock(process)}, process {process.pid}" if process else "down"
 
 
 def _address() -> Address:

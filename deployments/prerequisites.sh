@@ -23,6 +23,14 @@ missing() {
     failed=1
 }
 
+# any <command> ...: whether one of them is there
+any() {
+    for name in "$@"; do
+        command -v "$name" >/dev/null && return
+    done
+    return 1
+}
+
 recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 failed=0
@@ -44,7 +52,7 @@ fi
 # llama.cpp is compiled on this machine: it has no wheels
 if [ "$(uname -s)" = Darwin ]; then  # there, cc exists before the compiler does
     xcode-select -p >/dev/null 2>&1 || missing "a C/C++ compiler" "xcode-select --install"
-elif ! command -v "${CC:-cc}" >/dev/null || ! command -v "${CXX:-c++}" >/dev/null; then
+elif ! any ${CC:-cc gcc clang} || ! any ${CXX:-c++ g++ clang++}; then
     missing "a C/C++ compiler" "$(install 'gcc g++' 'gcc gcc-c++' '')"
 fi
 

@@ -17,7 +17,8 @@ import psutil
 
 from core.config import ROOT
 from core.errors import ServiceError
-from core.files import data_folder, digest, make_folder, storage_error, write_json
+from core.files import data_folder, digest, make_folder, write_json, writing
+from core.process import find_process
 
 LOG_LIMIT = 10_000_000
 """Bytes after which a log is set aside at the next start."""
@@ -53,10 +54,8 @@ class Service:
         """The living process, None when it has ended."""
         record = self.record()
         try:
-            process = psutil.Process(int(str(record.get("pid"))))
-            same = abs(process.create_time() - float(str(record.get("started")))) < 2
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except (ValueError, psutil.Error):
+            return find_process(int(str(record.get("pid"))), float(str(record.get("started"))))
+        except ValueError:
             return None
 
     def start(self, port: int, environment: Mapping[str, str]) -> None:
@@ -66,7 +65,7 @@ class Service:
         # signal gives its default to what it starts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         make_folder(self.log.parent)
-        try:
+        with writing(self.log):
             if self.log.is_file() and self.log.stat().st_size > LOG_LIMIT:
                 self.log.replace(self.log.with_suffix(".1.log"))
             with self.log.open("ab") as log:
@@ -79,8 +78,6 @@ class Service:
                     stderr=log,
                     start_new_session=True,
                 )
-        except OSError as error:
-            raise storage_error(self.log, error) from error
         started = psutil.Process(child.pid).create_time()
         child.returncode = 0  # it is meant to outlive this command: no warning when the handle goes
         write_json(

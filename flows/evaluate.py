@@ -7,6 +7,7 @@ from prefect.states import Completed
 
 from core.evaluation import Evaluation
 from core.use_cases import Preset, UseCaseName
+from flows.parameters import checked
 from tasks.evaluate import evaluate as evaluate_stage
 from tasks.evaluate import play
 from tasks.find import current, untrained
@@ -14,13 +15,18 @@ from tasks.open import ENDINGS, open_run
 from tasks.report import report
 
 
-@flow(name="evaluate", flow_run_name="evaluate-{preset}", **ENDINGS)
+@flow(name="evaluate", flow_run_name="evaluate-{preset}", validate_parameters=False, **ENDINGS)
+@checked
 def evaluate(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
     preset: Preset = Preset("default"),
     overrides: dict[str, Any] | None = None,
 ) -> Evaluation | State[None]:
-    """Hold the model in use against the untrained model: is what it won still there?"""
+    """Hold the model in use against the untrained model: is what it won still there?
+
+    Args:
+        overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
+    """
     run = open_run(use_case, preset, overrides)
     model = current(run)
     if model is None:

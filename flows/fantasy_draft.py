@@ -7,6 +7,7 @@ from prefect import flow
 from core.errors import ExportError
 from core.promotion import Promotion
 from core.use_cases import Preset
+from flows.parameters import checked
 from tasks.collect import collect
 from tasks.evaluate import evaluate, play
 from tasks.open import ENDINGS, open_run
@@ -18,9 +19,14 @@ from tasks.snapshot import snapshot
 from tasks.train import train
 
 
-@flow(name="fantasy-draft", flow_run_name="fantasy-draft-{preset}", **ENDINGS)
+@flow(name="fantasy-draft", flow_run_name="fantasy-draft-{preset}", validate_parameters=False, **ENDINGS)
+@checked
 def fantasy_draft(preset: Preset = Preset("default"), overrides: dict[str, Any] | None = None) -> Promotion:
-    """Imitate good drafts, then learn to beat them; ship only if a tournament says so."""
+    """Imitate good drafts, then learn to beat them; ship only if a tournament says so.
+
+    Args:
+        overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
+    """
     run = open_run("fantasy_draft", preset, overrides)
     decisions = collect(run)
     rewards = reward(run, decisions)

@@ -6,6 +6,7 @@ from prefect import flow
 
 from core.exporting.results import Release
 from core.use_cases import Preset, UseCaseName
+from flows.parameters import checked
 from tasks.collect import collect
 from tasks.find import find_or_champion
 from tasks.open import ENDINGS, open_run
@@ -15,7 +16,8 @@ from tasks.reward import reward
 from tasks.stage import record_of
 
 
-@flow(name="release", flow_run_name="release-{format}-{preset}", **ENDINGS)
+@flow(name="release", flow_run_name="release-{format}-{preset}", validate_parameters=False, **ENDINGS)
+@checked
 def release(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
     format: Literal["lora", "merged", "gguf"] = "gguf",  # noqa: A002  (the word on the form)
@@ -23,7 +25,13 @@ def release(
     overrides: dict[str, Any] | None = None,
     checkpoint: str | None = None,
 ) -> Release:
-    """Export a checkpoint (its digest or folder; else the model in use), load the file, and replay held-out prompts."""
+    """Export a checkpoint, load the file, and replay held-out prompts.
+
+    Args:
+        format: What is written: the LoRA adapter, one merged model, or GGUF files for llama.cpp.
+        overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
+        checkpoint: Its digest (from a report, or the first letters of it) or its folder; without one, the model in use.
+    """
     run = open_run(use_case, preset, overrides)
     model = find_or_champion(run, checkpoint)
     files = release_stage(run, model, reward(run, collect(run)), formats=(format,))

@@ -7,6 +7,7 @@ from prefect import flow
 from core.checkpoint import Checkpoint
 from core.training.config import Method
 from core.use_cases import Preset, UseCaseName
+from flows.parameters import checked
 from tasks.collect import collect
 from tasks.find import find
 from tasks.open import ENDINGS, open_run
@@ -17,7 +18,8 @@ from tasks.stage import record_of
 from tasks.train import train as train_stage
 
 
-@flow(name="train", flow_run_name="train-{algorithm}-{preset}", **ENDINGS)
+@flow(name="train", flow_run_name="train-{algorithm}-{preset}", validate_parameters=False, **ENDINGS)
+@checked
 def train(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
     algorithm: Method = "sft",
@@ -25,7 +27,13 @@ def train(
     overrides: dict[str, Any] | None = None,
     start: str | None = None,
 ) -> Checkpoint:
-    """Train from a checkpoint (its digest or folder); GRPO without one imitates first."""
+    """Train one method, and do before it what it needs.
+
+    Args:
+        algorithm: The training method.
+        overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
+        start: The checkpoint to go on from: its digest (from a report) or its folder. GRPO without one imitates first.
+    """
     run = open_run(use_case, preset, overrides)
     begin = find(run, start) if start else None
     rewards = reward(run, collect(run))

@@ -6,16 +6,17 @@ from pathlib import Path
 from prefect import task
 
 from core.checkpoint import Checkpoint
+from core.dataset import Snapshot
 from core.evaluation import Contest, Evaluation
 from core.evaluation import evaluate as weigh
-from core.files import digest, write_json
+from core.files import write_json
 from core.record import Record
 from core.run import Run
-from core.store.registry import champion, find_checkpoint, record_checkpoint, record_evaluation
+from core.store.registry import champion, find_checkpoint, lineage, record_checkpoint, record_evaluation
 from core.tracking import Tracker
 from tasks.stage import RETRIES, once, progress
 
-VERSION = 1
+VERSION = 2
 CANDIDATE, INCUMBENT, UNTRAINED = "candidate", "incumbent", "untrained"
 
 
@@ -38,6 +39,7 @@ def play(
         "contest",
         VERSION,
         run.settings(*run.use_case.reads["contest"]),
+        run.config.evaluation.stopping,
         {name: entrant.sha256 for name, entrant in entrants.items()},
     )
 
@@ -72,17 +74,27 @@ def evaluate(run: Run, played: Played) -> Evaluation:
     """Turn the contest's rows into intervals, tests and one verdict."""
     contest = Contest.load(Path(played.path))
     aa = Contest.load(Path(played.aa_path))
-    evidence = {
-        "contest": digest(sorted((name, entrant.sha256) for name, entrant in played.entrants.items())),
-        "config": run.config_digest,
-        "code": run.code_revision,
-        "candidate": played.entrants[CANDIDATE].sha256,
-        "trained on": ", ".join(played.entrants[CANDIDATE].parents) or "nothing",
-    }
-    evaluation = weigh(contest, run.config.evaluation, evidence, aa=aa)
+    evaluation = weigh(contest, run.config.evaluation, _evidence(run, played), aa=aa)
     record_evaluation(run.id, evaluation, played.entrants)
     write_json(run.folder / "evaluation.json", evaluation.model_dump(mode="json"))
     with Tracker(run.config.tracking, run.folder, run.id, "evaluate", {"preset": run.preset}) as tracker:
         tracker.summary({f"{e.policy}/{e.metric}": e.mean for e in evaluation.estimates})
         tracker.summary({"verdict": evaluation.verdict, "reason": evaluation.reason})
     return evaluation
+
+
+def _evidence(run: Run, played: Played) -> dict[str, str]:
+    """Digests of the config, the code, each model that played, and the snapshots that the candidate grew from."""
+    names: dict[str, list[str]] = {}
+    for name, entrant in played.entrants.items():
+        names.setdefault(entrant.sha256, []).append(name)
+    snapshots: dict[str, list[str]] = {}
+    for one in lineage(played.entrants[CANDIDATE].sha256):
+        if isinstance(one, Snapshot):
+            snapshots.setdefault(one.kind, []).append(one.sha256)
+    return {
+        "config": run.config_digest,
+        "code": run.code_revision,
+        **{f"model: {', '.join(called)}": sha256 for sha256, called in names.items()},
+        **{f"snapshot: {kind}": ", ".join(digests) for kind, digests in snapshots.items()},
+    }

@@ -11,7 +11,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run
 
 import core.run
-from core.errors import StoreError
+from core.errors import OvernightError
+from core.exporting.space import run_gigabytes
 from core.files import need_space
 from core.language.config import model_config
 from core.run import Run
@@ -20,12 +21,10 @@ from core.store.registry import finish_run, record_run
 from core.use_cases import use_case_named
 from tasks.stage import RETRIES
 
-NEEDED_GIGABYTES = 2.0
-
 
 def note_end(_flow: object, flow_run: FlowRun, state: State[Any]) -> None:
     """Write down that a run ended without a report; one that never got as far as the store is left alone."""
-    with suppress(StoreError):
+    with suppress(OvernightError):
         finish_run(str(flow_run.id), state.name.lower() if state.name else state.type.value.lower())
 
 
@@ -38,8 +37,8 @@ def open_run(use_case: str, preset: str, overrides: dict[str, Any] | None = None
     """Validate every setting and find the disk and the database, before any work starts."""
     settings = _scheduled_day() | (overrides or {})
     run = core.run.open_run(str(flow_run.get_id()), use_case_named(use_case), preset, settings)
-    model_config(run.config.model)
-    need_space(run.folder, NEEDED_GIGABYTES)
+    model = model_config(run.config.model)
+    need_space(run.folder, run_gigabytes(model, run.config.adapter.r, run.config.release))
     migrate()
     record_run(
         run_id=run.id,

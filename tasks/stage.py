@@ -45,14 +45,17 @@ def once(
     kind: type[AnyRecord],
     work: Callable[[Path], AnyRecord],
     remember: Callable[[str, AnyRecord], object],
+    *,
+    intact: Callable[[AnyRecord], bool] = lambda _record: True,
 ) -> Any:
     """Do a stage's work, or find it done by an earlier run: the task then ends as 'Cached'.
 
-    `remember` writes the record into the store; writing the same record twice changes nothing there.
+    `remember` writes the record into the store; writing the same record twice changes nothing there. `intact` says
+    whether what an earlier run left outside the stage's folder is still there.
     """
     with stage.locked() as folder:
         run.link(stage)
-        if (found := _found(stage, kind)) is not None:
+        if (found := _found(stage, kind)) is not None and intact(found):
             remember(run.id, found)
             return Completed(name="Cached", message=f"done before: {folder}", data=found)
         started = time.monotonic()

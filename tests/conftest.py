@@ -36,6 +36,7 @@ from core.store.engine import engine  # noqa: E402
 from core.store.migrate import migrate  # noqa: E402
 
 _NUMBERS = count()
+_NOBODY = 65534
 
 
 def pytest_unconfigure() -> None:
@@ -50,6 +51,38 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("OVERNIGHT_HOME", str(folder))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def as_a_user() -> Callable[..., str]:
+    """Makes a call as somebody who is not root, and tells what came of it: its result or its error.
+
+    Root may do anything, so root's tests become somebody else, in a process of their own.
+    """
+
+    def call(function: Callable[..., object], *arguments: object) -> str:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writer, _outcome(function, *arguments).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writer)
+        with os.fdopen(reader) as told:
+            return told.read()
+
+    return call
+
+
+def _outcome(function: Callable[..., object], *arguments: object) -> str:
+    try:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(_NOBODY)
+            os.setuid(_NOBODY)
+        return repr(function(*arguments))
+    except Exception as error:  # noqa: BLE001  (told to the test, which expects one)
+        return f"{type(error).__name__}: {error}"
 
 
 @pytest.fixture
@@ -186,3 +219,32 @@ def _run(database_server: URL, statement: sql.Composed) -> None:
     url = database_server.render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two layers of random weights with SmolLM2's tokenizer, which llama.cpp knows; rows of 64, so no K-quant fits."""
+    import torch  # noqa: PLC0415
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("tiny-llama") / "model"
+    tokenizer = AutoTokenizer.from_pretrained(next(smollm2.glob("smollm2-135m-*")))
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        initializer_range=0.2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

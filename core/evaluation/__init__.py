@@ -1,6 +1,7 @@
 """A contest returns rows; one evaluation turns them into estimates, tests and a verdict."""
 
 from core.evaluation.contest import Contest, Row
+from core.evaluation.looks import Looks, plan_looks
 from core.evaluation.measurement import evaluate
 from core.evaluation.results import (
     Comparison,
@@ -13,7 +14,8 @@ from core.evaluation.results import (
     Validity,
     Verdict,
 )
-from core.evaluation.settings import EvaluationSettings
+from core.evaluation.sequential import is_enough
+from core.evaluation.settings import EvaluationSettings, check_names
 
 __all__ = [
     "Comparison",
@@ -23,10 +25,14 @@ __all__ = [
     "EvaluationSettings",
     "LiteralTest",
     "Look",
+    "Looks",
     "Row",
     "SequentialDesign",
     "StratumComparison",
     "Validity",
     "Verdict",
+    "check_names",
     "evaluate",
+    "is_enough",
+    "plan_looks",
 ]

@@ -50,10 +50,16 @@ def is_rate(contest: Contest, metric: str) -> bool:
     return bool(len(present) and present.min() >= 0 and present.max() <= 1)
 
 
-def differences(contest: Contest, policy: str, other: str, metric: str) -> Floats:
-    """Mean difference of two policies in each cluster, in the order of play, (C,). Raises: DataError."""
+def differences(
+    contest: Contest, policy: str, other: str, metric: str, within_I: NDArray[np.bool_] | None = None
+) -> Floats:
+    """Mean difference of two policies in each cluster, in the order of play, (C,); within some items, or all.
+
+    Raises: DataError when there are none.
+    """
     apart_I = contest.values_of(policy, metric) - contest.values_of(other, metric)
-    differences_C = cluster_means(apart_I, contest.clusters_I)
+    chosen = slice(None) if within_I is None else within_I
+    differences_C = cluster_means(apart_I[chosen], contest.clusters_I[chosen])
     if not len(differences_C):
         raise DataError(f"'{policy}' and '{other}' have no item with a value of '{metric}' in common")
     return differences_C
@@ -62,17 +68,25 @@ def differences(contest: Contest, policy: str, other: str, metric: str) -> Float
 def compare(contest: Contest, policy: str, other: str, settings: EvaluationSettings) -> Comparison:
     """One policy minus another on the primary metric, all clusters."""
     differences_C = differences(contest, policy, other, settings.primary_metric)
-    tested = paired_test(differences_C, settings.alpha, settings.min_clusters)
+    tested = paired_test(differences_C, settings.alpha)
     return as_comparison(contest, (policy, other), settings.primary_metric, tested, settings.alpha)
 
 
 def as_comparison(
-    contest: Contest, pair: tuple[str, str], metric: str, tested: PairedDifference, level: float
+    contest: Contest,
+    pair: tuple[str, str],
+    metric: str,
+    tested: PairedDifference,
+    level: float,
+    *,
+    repeated: bool = False,
 ) -> Comparison:
     """A tested difference with the names of what was compared."""
     first_I, second_I = (contest.values_of(policy, metric) for policy in pair)
     missing = int(np.isnan(first_I - second_I).sum())
-    return Comparison(**tested.model_dump(), policy=pair[1], metric=metric, level=level, missing=missing)
+    return Comparison(
+        **tested.model_dump(), policy=pair[1], metric=metric, level=level, repeated=repeated, missing=missing
+    )
 
 
 def compare_strata(contest: Contest, settings: EvaluationSettings) -> tuple[StratumComparison, ...]:
@@ -86,7 +100,7 @@ def compare_strata(contest: Contest, settings: EvaluationSettings) -> tuple[Stra
     for stratum in np.unique(contest.strata_I[both_I]):
         chosen_I = both_I & (contest.strata_I == stratum)
         means = [cluster_means(values_I[chosen_I], contest.clusters_I[chosen_I]) for values_I in pair]
-        tested = paired_test(means[0] - means[1], settings.alpha, settings.min_clusters)
+        tested = paired_test(means[0] - means[1], settings.alpha)
         rows.append((int(stratum), float(means[0].mean()), float(means[1].mean()), tested))
     adjusted = holm([tested.p_value for *_, tested in rows])
     wins = sum(contest.stratum_wins.values())

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
-from core.files import make_folder, storage_error, write_json
+from core.evaluation.looks import Looks
+from core.files import write_bytes, write_json
 
 ARRAYS, NAMES = "contest.npz", "contest.json"
 
@@ -42,11 +43,16 @@ class Contest:
     """Metric -> (P, I); more is better; NaN where a value is missing."""
     strata_I: NDArray[np.int64] | None = None
     counts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Policy -> decisions, invalid, substituted, tokens, seconds; whatever else is kept, not judged."""
+    """Policy -> decisions it was asked for, how many of its answers were invalid, how many substituted; tokens
+    read, seconds it took to answer; whatever else is kept, not judged."""
     stratum_wins: Mapping[int, int] = field(default_factory=dict)
     """Stratum -> wins of whoever had it: what a stratum is worth by itself."""
     cluster_name: str = "cluster"
     stratum_name: str = "stratum"
+    looks: Looks | None = None
+    """When it might have ended before its last cluster; None for rows that were played in one go."""
+    design: Mapping[str, str] = field(default_factory=dict)
+    """What was played, in words: size, seed, conditions."""
 
     def __post_init__(self) -> None:
         if len(set(self.policies)) != len(self.policies) or not self.policies:
@@ -78,6 +84,11 @@ class Contest:
         row: NDArray[np.float64] = self.values[metric][self.policies.index(policy)]
         return row
 
+    @property
+    def clusters(self) -> int:
+        """How many clusters were played."""
+        return len(self.first_items())
+
     def first_items(self) -> NDArray[np.int64]:
         """The index of each cluster's first item, in the order of play, (C,)."""
         return np.sort(np.unique(self.clusters_I, return_index=True)[1])
@@ -99,7 +110,7 @@ class Contest:
             arrays["strata"] = self.strata_I
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        _write_bytes(folder / ARRAYS, buffer.getvalue())
+        write_bytes(folder / ARRAYS, buffer.getvalue())
         write_json(folder / NAMES, self._names())
 
     def _names(self) -> dict[str, object]:
@@ -111,6 +122,8 @@ class Contest:
             "stratum_wins": {str(stratum): wins for stratum, wins in self.stratum_wins.items()},
             "cluster_name": self.cluster_name,
             "stratum_name": self.stratum_name,
+            "looks": self.looks and self.looks.model_dump(mode="json"),
+            "design": list(self.design.items()),
         }
 
     @classmethod
@@ -129,16 +142,8 @@ class Contest:
                     stratum_wins={int(stratum): wins for stratum, wins in names["stratum_wins"].items()},
                     cluster_name=names["cluster_name"],
                     stratum_name=names["stratum_name"],
+                    looks=names["looks"] and Looks.model_validate(names["looks"]),
+                    design=dict(names["design"]),
                 )
         except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             raise DataError(f"{folder} holds no readable contest ({error}): play it again") from error
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    make_folder(path.parent)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        raise storage_error(path, error) from error

@@ -74,5 +74,5 @@ def _sentence(primary: Comparison, settings: EvaluationSettings, words: Words) -
     return (
         f"{settings.candidate} minus {settings.incumbent} in {primary.metric}: "
         f"{gap(primary.difference, rate=words.rate)} ({bounds(primary, rate=words.rate)}, "
-        f"{probability(primary.p_value)}, {primary.clusters} {words.clusters})"
+        f"{probability(primary.p_value)}, {primary.clusters:,} {words.clusters})"
     )

@@ -21,17 +21,17 @@ def evaluate(
     settings: EvaluationSettings,
     evidence: Mapping[str, str],
     aa: Contest | None = None,
-    planned_clusters: int | None = None,
 ) -> Evaluation:
     """Estimates, comparisons, tests and the verdict on the candidate.
 
-    `aa` holds one policy twice, under other seeds, where the contest itself does not. `planned_clusters`: see `compare_sequentially`.
-    Raises: DataError when a policy or metric of the settings is not in the contest.
+    `aa` holds one policy twice, under other seeds. Raises: DataError when a policy or metric of the settings is not
+    in the contest, or the contest ended at none of its looks.
     """
-    _check(contest, settings)
-    primary, sequential = compare_sequentially(contest, settings, planned_clusters)
-    validity = tuple(_validity(policy, counts) for policy, counts in contest.counts.items())
-    itself = _aa(contest, settings, aa)
+    primary, sequential = compare_sequentially(contest, settings)
+    validity = tuple(
+        _validity(policy, contest.counts[policy]) for policy in contest.policies if policy in contest.counts
+    )
+    itself = _aa(settings, aa)
     detectable, needed = _power(contest, settings, primary)
     verdict, reason = judge(
         primary, settings, Guards(validity, itself, detectable), _words(contest, settings)
@@ -40,12 +40,12 @@ def evaluate(
         settings=settings,
         cluster_name=contest.cluster_name,
         stratum_name=contest.stratum_name,
-        clusters=len(contest.first_items()),
+        clusters=contest.clusters,
         items=len(contest.items),
         rates=tuple(metric for metric in contest.values if is_rate(contest, metric)),
         estimates=_estimates(contest, settings),
         primary=primary,
-        comparisons=_comparisons(contest, settings),
+        comparisons=_comparisons(contest, settings, primary),
         strata=compare_strata(contest, settings),
         strata_fit=_strata_fit(contest),
         sequential=sequential,
@@ -56,25 +56,17 @@ def evaluate(
         validity=validity,
         verdict=verdict,
         reason=reason,
+        design=tuple(contest.design.items()),
         evidence=dict(evidence),
     )
 
 
-def _check(contest: Contest, settings: EvaluationSettings) -> None:
-    if settings.candidate == settings.incumbent:
-        raise DataError(
-            f"'{settings.candidate}' can't be compared with itself: name candidate and incumbent apart"
-        )
-    for policy in (settings.candidate, settings.incumbent, *settings.baselines):
-        contest.values_of(policy, settings.primary_metric)
-
-
-def _aa(contest: Contest, settings: EvaluationSettings, aa: Contest | None) -> Comparison | None:
+def _aa(settings: EvaluationSettings, aa: Contest | None) -> Comparison | None:
     if aa is None:
-        return compare(contest, *settings.aa_policies, settings) if settings.aa_policies else None
+        return None
     if len(aa.policies) != 2:
         raise DataError(f"an A/A contest holds one policy twice, under two names, not {aa.policies}")
-    return compare(aa, aa.policies[0], aa.policies[1], settings)
+    return compare(aa, *aa.policies, settings)
 
 
 def _words(contest: Contest, settings: EvaluationSettings) -> Words:
@@ -86,10 +78,14 @@ def _estimates(contest: Contest, settings: EvaluationSettings) -> tuple[Estimate
     return tuple(estimate(contest, policy, metric, settings.alpha) for policy, metric in pairs)
 
 
-def _comparisons(contest: Contest, settings: EvaluationSettings) -> tuple[Comparison, ...]:
-    again = settings.aa_policies[1:] if settings.aa_policies else ()
-    others = (policy for policy in contest.policies if policy not in {settings.candidate, *again})
-    return tuple(compare(contest, settings.candidate, other, settings) for other in others)
+def _comparisons(
+    contest: Contest, settings: EvaluationSettings, primary: Comparison
+) -> tuple[Comparison, ...]:
+    others = (policy for policy in contest.policies if policy != settings.candidate)
+    return tuple(
+        primary if other == settings.incumbent else compare(contest, settings.candidate, other, settings)
+        for other in others
+    )
 
 
 def _validity(policy: str, counts: Mapping[str, float]) -> Validity:

@@ -37,6 +37,8 @@ class Comparison(PairedDifference):
     metric: str
     level: float
     """The p-value to stay under; 1 - level is the interval's coverage."""
+    repeated: bool = False
+    """Interval and p-value hold at all planned looks together."""
     missing: int
 
 
@@ -69,7 +71,10 @@ class SequentialDesign(Record):
     """The O'Brien-Fleming looks, or why there were none."""
 
     looks: tuple[Look, ...]
+    """Those that were taken."""
     planned: int
+    clusters: int
+    """Planned at the last look."""
     stopped_early: bool
     note: str
 
@@ -100,7 +105,7 @@ class Validity(Record):
     invalid: float
     substituted: float
     rate: float
-    """The larger of invalid and substituted, per decision."""
+    """The larger of invalid and substituted, per decision asked for."""
     tokens: float | None
     seconds: float | None
 
@@ -119,7 +124,7 @@ class Evaluation(Record):
     primary: Comparison
     """Candidate minus incumbent on the primary metric: what the verdict rests on."""
     comparisons: tuple[Comparison, ...]
-    """Candidate minus every other policy on the primary metric, all items, no correction."""
+    """Candidate minus every other policy on the primary metric, all items; the row of the incumbent is `primary`."""
     strata: tuple[StratumComparison, ...]
     strata_fit: HypothesisTest | None
     """Whether all strata are worth the same, by the wins of whoever had them."""
@@ -134,8 +139,10 @@ class Evaluation(Record):
     validity: tuple[Validity, ...]
     verdict: Verdict
     reason: str
+    design: tuple[tuple[str, str], ...]
+    """What was played, as the contest says it, in its order."""
     evidence: dict[str, str]
-    """What the numbers stand on: snapshot digests, code revision, config digest."""
+    """What the numbers stand on: digests of the entrants, of the snapshots the candidate grew from, of code and config."""
 
     @property
     def id(self) -> str:

@@ -4,83 +4,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
-from core.evaluation.comparison import as_comparison, differences
+from core.evaluation.comparison import as_comparison, compare, differences
 from core.evaluation.contest import Contest
 from core.evaluation.results import Comparison, Look, SequentialDesign
 from core.evaluation.settings import EvaluationSettings
-from core.statistics import normal_cdf, obrien_fleming_bounds, paired_test, z_score
+from core.statistics import normal_cdf, obrien_fleming_bounds, paired_test, repeated_p_value, z_score
+
+
+def is_enough(contest: Contest, settings: EvaluationSettings) -> bool:
+    """Whether a contest may end at the look it has come to: the primary comparison has crossed its bound.
+
+    Raises: DataError when no look is due.
+    """
+    looks = compare_sequentially(contest, settings)[1].looks
+    return bool(looks) and looks[-1].crossed
 
 
 def compare_sequentially(
-    contest: Contest, settings: EvaluationSettings, planned_clusters: int | None = None
+    contest: Contest, settings: EvaluationSettings
 ) -> tuple[Comparison, SequentialDesign]:
-    """The primary comparison at the look that stopped it, or at the last, with the level of that look.
+    """The primary comparison at the last look that was played, and the looks up to it.
 
-    The interval is the repeated confidence interval of Jennison & Turnbull 1989. A contest that is still
-    being played gives the number of clusters it was planned for. A design without room for its looks is
-    tested once, and the note says why. Raises: DataError before the first look's clusters are played.
+    Interval and p-value are the repeated ones of Jennison & Turnbull 1989, J. R. Statist. Soc. B 51:305: they
+    hold at all looks together, so they are valid wherever, and for whatever reason, the contest ended. A
+    contest without early looks is tested once. Raises: DataError when the clusters played end at no look.
     """
-    differences_C = differences(contest, settings.candidate, settings.incumbent, settings.primary_metric)
-    planned = planned_clusters or len(differences_C)
-    sizes = [round(planned * look / settings.looks) for look in range(1, settings.looks + 1)]
-    note = _obstacle(contest, settings, sizes)
-    if note:
-        design = SequentialDesign(looks=(), planned=settings.looks, stopped_early=False, note=note)
-        return _comparison(contest, settings, differences_C, settings.alpha), design
-    looks, level = _looks(differences_C, settings, sizes)
-    stopped = looks[-1].crossed and len(looks) < settings.looks
-    note = f"{'stopped' if stopped else 'ended'} at look {len(looks)} of {settings.looks}"
-    design = SequentialDesign(looks=looks, planned=settings.looks, stopped_early=stopped, note=note)
-    return _comparison(contest, settings, differences_C[: looks[-1].clusters], level), design
-
-
-def _obstacle(contest: Contest, settings: EvaluationSettings, sizes: list[int]) -> str:
-    """Why the looks can't be used; empty when they can."""
-    if settings.looks == 1:
-        return "a fixed design: one look at the end"
-    smallest = min(np.diff([0, *sizes]))
-    if smallest < settings.min_clusters_per_look:
-        return (
-            f"{settings.looks} looks would hold {smallest} {contest.cluster_name}s each and "
-            f"{settings.min_clusters_per_look} are needed: tested once, at the end"
-        )
-    if not _balanced(contest, sizes):
-        return f"a look would hold unequal numbers of each {contest.stratum_name}: tested once, at the end"
-    return ""
-
-
-def _balanced(contest: Contest, sizes: list[int]) -> bool:
-    """Whether each look has every stratum equally often, give or take one."""
-    if contest.strata_I is None:
-        return True
-    strata_C = contest.strata_I[contest.first_items()]
-    names = np.unique(strata_C)
-    counts = (np.array([(strata_C[:size] == name).sum() for name in names]) for size in sizes)
-    return all(np.ptp(count) <= 1 for count in counts)
-
-
-def _looks(
-    differences_C: NDArray[np.float64], settings: EvaluationSettings, sizes: list[int]
-) -> tuple[tuple[Look, ...], float]:
-    """The looks up to the first that stops, and the two-sided level of the last of them."""
-    if len(differences_C) < sizes[0]:
+    planned, played = contest.looks, contest.clusters
+    if planned is None or len(planned.clusters) == 1:
+        note = planned.note if planned else "played in one go, and tested once, at the end"
+        design = SequentialDesign(looks=(), planned=1, clusters=played, stopped_early=False, note=note)
+        return compare(contest, settings.candidate, settings.incumbent, settings), design
+    sizes = planned.clusters
+    if played not in sizes:
+        after = ", ".join(map(str, sizes))
         raise DataError(
-            f"the first look needs {sizes[0]} clusters, {len(differences_C)} were played: play on"
+            f"no look is due after {played} {contest.cluster_name}s: play on, looks are after {after}"
         )
-    looks: list[Look] = []
-    bounds = obrien_fleming_bounds(settings.looks, settings.alpha)
-    for number, (size, bound) in enumerate(zip(sizes, bounds, strict=True), start=1):
-        if size > len(differences_C) or (looks and looks[-1].crossed):
-            break
-        tested = paired_test(differences_C[:size], settings.alpha, settings.min_clusters)
-        z = z_score(tested.p_value, tested.difference)
-        looks.append(Look(number=number, clusters=size, z=z, bound=bound, crossed=abs(z) >= bound))
-    return tuple(looks), float(2 * normal_cdf(-looks[-1].bound))
+    number = sizes.index(played) + 1
+    bounds = obrien_fleming_bounds(sizes, settings.alpha)
+    looks = tuple(_look(contest, settings, at + 1, sizes[at], bounds[at]) for at in range(number))
+    design = SequentialDesign(
+        looks=looks,
+        planned=len(sizes),
+        clusters=sizes[-1],
+        stopped_early=number < len(sizes),
+        note=_note(contest, number),
+    )
+    return _repeated(contest, settings, looks[-1]), design
 
 
-def _comparison(
-    contest: Contest, settings: EvaluationSettings, differences_C: NDArray[np.float64], level: float
-) -> Comparison:
-    tested = paired_test(differences_C, level, settings.min_clusters)
+def _note(contest: Contest, number: int) -> str:
+    sizes, name = contest.looks.clusters if contest.looks else (), f"{contest.cluster_name}s"
+    if number < len(sizes):
+        return f"stopped at look {number} of {len(sizes)} after {sizes[number - 1]:,} of {sizes[-1]:,} {name}"
+    return f"played to the end: {len(sizes)} looks, {sizes[-1]:,} {name}"
+
+
+def _look(contest: Contest, settings: EvaluationSettings, number: int, size: int, bound: float) -> Look:
+    tested = paired_test(_first(contest, settings, size), settings.alpha)
+    z = z_score(tested.p_value, tested.difference)
+    return Look(number=number, clusters=size, z=z, bound=bound, crossed=abs(z) >= bound)
+
+
+def _first(contest: Contest, settings: EvaluationSettings, size: int) -> NDArray[np.float64]:
+    """The primary differences of the first `size` clusters."""
+    within_I = np.isin(contest.clusters_I, contest.clusters_I[contest.first_items()[:size]])
+    return differences(contest, settings.candidate, settings.incumbent, settings.primary_metric, within_I)
+
+
+def _repeated(contest: Contest, settings: EvaluationSettings, look: Look) -> Comparison:
+    """The primary comparison with the interval and the p-value that hold at all looks together."""
     pair = settings.candidate, settings.incumbent
-    return as_comparison(contest, pair, settings.primary_metric, tested, level)
+    level = float(2 * normal_cdf(-look.bound))
+    tested = paired_test(_first(contest, settings, look.clusters), level)
+    sizes = contest.looks.clusters if contest.looks else ()
+    repeated = tested.model_copy(
+        update={
+            "p_value": repeated_p_value(look.z, look.number, sizes),
+            "method": f"{tested.method}, repeated over {len(sizes)} looks",
+        }
+    )
+    return as_comparison(contest, pair, settings.primary_metric, repeated, settings.alpha, repeated=True)

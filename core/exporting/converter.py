@@ -1,17 +1,21 @@
-"""The pinned Hugging Face to GGUF converter: where it lies, and one way to run it. Standard library only."""
+"""The pinned Hugging Face to GGUF converter: where it lies, and one way to run it. Imports no torch."""
 
+import errno
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from core.errors import ExportError
+from core.files import storage_error
 
 LLAMA_CPP_PACKAGE = "llama-cpp-python"
 INSTALL_HINT = "run `make install` (it builds llama.cpp, once)"
 MODEL_SCRIPT = "convert_hf_to_gguf.py"
 ADAPTER_SCRIPT = "convert_lora_to_gguf.py"
+_FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]")
 
 
 def converter_folder() -> Path:
@@ -48,25 +52,28 @@ def convert_model(merged: Path, target: Path, name: str) -> None:
 
     Raises: ExportError, StorageError.
     """
-    _run(MODEL_SCRIPT, merged, "--outtype", "f16", "--outfile", str(target), "--model-name", name)
+    _run(MODEL_SCRIPT, merged, target, "--model-name", name)
 
 
 def convert_adapter(adapter: Path, base: Path, target: Path) -> None:
-    """Write a PEFT adapter as GGUF for llama.cpp's `--lora`. Raises: ExportError."""
-    _run(ADAPTER_SCRIPT, adapter, "--base", str(base), "--outtype", "f16", "--outfile", str(target))
+    """Write a PEFT adapter as GGUF for llama.cpp's `--lora`. Raises: ExportError, StorageError."""
+    _run(ADAPTER_SCRIPT, adapter, target, "--base", str(base))
 
 
-def _run(script: str, source: Path, *options: str) -> None:
+def _run(script: str, source: Path, target: Path, *options: str) -> None:
     """Run a conversion script of llama.cpp on a folder, offline, in a process of its own.
 
-    Raises: ExportError with the converter's own reason.
+    Raises: ExportError with the converter's own reason, StorageError when the disk is full.
     """
     require_tools()
     command = [sys.executable, str(converter_folder() / script), str(source), *options]
+    command += ["--outtype", "f16", "--outfile", str(target)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, errors="replace", check=False
     )
+    if done.returncode and (full := _FULL.search(done.stderr)):
+        raise storage_error(target, OSError(int(full[1]), os.strerror(int(full[1]))))
     if done.returncode:
         raise ExportError(f"{source.name} can't be converted to GGUF: {_reason(done.stderr)}")
 

@@ -15,9 +15,9 @@ from gguf import GGUFReader, GGUFValueType
 from gguf.gguf_reader import ReaderTensor
 
 from core.errors import ConfigError, ExportError
-from core.exporting.config import LEVELS
+from core.exporting.config import LEVELS, NOT_QUANTISED
 from core.exporting.converter import convert_model
-from core.files import file_digest, make_folder, storage_error
+from core.files import file_digest, make_folder, writing
 from core.record import Record
 
 _FILE_TYPES = {
@@ -64,22 +64,21 @@ class GgufFacts(Record):
     """Share of the parameters that a K-quant could not take (rows not a multiple of 256) and another type took."""
 
 
-def write_files(
-    merged: Path, folder: Path, name: str, levels: Sequence[str], threads: int = 0
-) -> dict[str, Path]:
-    """Write a merged model as one GGUF file a level, and return them by level. Raises: ExportError, StorageError."""
+def write_files(merged: Path, folder: Path, name: str, levels: Sequence[str]) -> dict[str, Path]:
+    """Write a merged model as one GGUF file a level, and f16 whatever the levels: the others are made from it.
+
+    Raises: ExportError, StorageError.
+    """
     full = make_folder(folder) / f"{name}-f16.gguf"
     convert_model(merged, full, name)
-    files = {level: folder / f"{name}-{level}.gguf" for level in levels}
-    for level in levels:
-        if level != "f16":
-            quantise(full, files[level], level, threads)
-    if "f16" not in levels:
-        full.unlink()
+    files = {NOT_QUANTISED: full} | {level: folder / f"{name}-{level}.gguf" for level in levels}
+    for level, path in files.items():
+        if level != NOT_QUANTISED:
+            quantise(full, path, level)
     return files
 
 
-def quantise(source: Path, target: Path, level: str, threads: int = 0) -> None:
+def quantise(source: Path, target: Path, level: str) -> None:
     """Quantise an f16 GGUF file; the target appears at once and whole.
 
     Raises: ConfigError for an unknown level, ExportError.
@@ -89,7 +88,7 @@ def quantise(source: Path, target: Path, level: str, threads: int = 0) -> None:
     read_facts(source)
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = _FILE_TYPES[level]
-    parameters.nthread = threads or os.cpu_count() or 1
+    parameters.nthread = os.cpu_count() or 1
     part = target.with_name(f"{target.name}.part")
     with captured_log() as log:
         failed = llama_cpp.llama_model_quantize(
@@ -99,10 +98,8 @@ def quantise(source: Path, target: Path, level: str, threads: int = 0) -> None:
         part.unlink(missing_ok=True)
         reason = " ".join(log)[-300:] or "llama.cpp gives no reason; is the disk full?"
         raise ExportError(f"{source.name} can't be quantised to {level}: {reason}")
-    try:
+    with writing(target):
         part.replace(target)
-    except OSError as error:
-        raise storage_error(target, error) from error
 
 
 def read_facts(path: Path, *, level: str = "f16", sha256: str | None = None) -> GgufFacts:

@@ -1,7 +1,6 @@
 """A GGUF file read by llama.cpp, as a server would."""
 
 import ctypes
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,25 +12,30 @@ import torch
 
 from core.errors import ExportError
 from core.exporting.gguf import captured_log, read_facts
-from core.exporting.replay import EncodedPrompt, LogProbs
+from core.exporting.replay import EncodedPrompt, LogProbs, reader_threads
 
 _CONTEXT_STEP = 256
 
 
 class LlamaCppReader:
-    """A GGUF file loaded as llama.cpp serves it; close it, it holds memory outside Python.
+    """A GGUF file, with a LoRA adapter on it or not, loaded as llama.cpp serves it.
+
+    Close it, it holds memory outside Python.
 
     Raises: ExportError when the file is damaged or llama.cpp refuses it.
     """
 
-    def __init__(self, path: Path, longest_prompt: int, threads: int = 0) -> None:
-        read_facts(path)
+    def __init__(self, path: Path, longest_prompt: int, adapter: Path | None = None) -> None:
+        for file in (path, adapter):
+            if file:
+                read_facts(file)
         context = -(-longest_prompt // _CONTEXT_STEP) * _CONTEXT_STEP
-        threads = threads or os.cpu_count() or 1
+        threads = reader_threads()
         try:
             with captured_log() as log:
                 self.llama = llama_cpp.Llama(
                     str(path),
+                    lora_path=str(adapter) if adapter else None,
                     n_ctx=context,
                     n_batch=context,
                     n_threads=threads,
@@ -40,7 +44,7 @@ class LlamaCppReader:
                 )
         except (ValueError, RuntimeError) as error:
             raise ExportError(
-                f"llama.cpp can't load {path} ({' '.join(log)[-200:] or error}): export it again"
+                f"llama.cpp can't load {adapter or path} ({' '.join(log)[-200:] or error}): export it again"
             ) from error
 
     def log_probabilities(self, prompt: EncodedPrompt) -> LogProbs:

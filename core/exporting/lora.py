@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from core.errors import ExportError
 from core.exporting.card import public_name
 from core.exporting.merge import check_finite
-from core.files import make_folder, storage_error, write_json
+from core.files import make_folder, write_json, writing
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -31,7 +31,5 @@ def write_adapter(adapter: Path, target: Path, base_model: str) -> None:
     check_finite(weights, adapter)
     make_folder(target)
     write_json(target / CONFIG, {**config, "base_model_name_or_path": public_name(base_model)})
-    try:
+    with writing(target / WEIGHTS):
         shutil.copyfile(adapter / WEIGHTS, target / WEIGHTS)
-    except OSError as error:
-        raise storage_error(target, error) from error

@@ -1,6 +1,5 @@
 """An adapter merged into its base model: in float32, checked weight by weight and against the adapter itself."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,28 +16,17 @@ from core.exporting.replay import (
     LogProbs,
     TransformersReader,
     free_memory,
-    load_weights,
-    reader_threads,
 )
-from core.files import storage_error
-from core.language.model import put_adapter
+from core.files import writing
+from core.language.folder import copy_tokenizer
+from core.language.model import load_weights, put_adapter
 from core.record import Record
 
 PARITY_LIMIT = {"float32": 1e-6, "bfloat16": 1e-3, "float16": 1e-3}
-"""KL divergence a token, in nats, that rounding explains."""
+"""KL divergence a token, in nats, that rounding explains. In memory the merge is held to float32's, whatever is stored:
+bfloat16's would let an adapter pass that taught little and was not merged."""
 LARGEST_HALF = 65504.0
 """What f16 can hold; the converter would write infinity above it, with a warning nobody sees."""
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "chat_template.jinja",
-)
 
 
 class Merge(Record):
@@ -75,19 +63,24 @@ def merge_adapter(
     signal = _base_distance(adapted, before, probes) if adapter else 0.0
     merged = adapted.merge_and_unload() if isinstance(adapted, PeftModel) else adapted
     check_finite(merged.state_dict(), base)
+    _require_parity(mean_kl(before, _read(merged, probes)), PARITY_LIMIT["float32"], adapter)
     parameters = sum(tensor.numel() for tensor in merged.parameters())
     _save(merged.to(getattr(torch, weight_type)), base, target)
     del model, adapted, merged
     free_memory()
     parity = mean_kl(before, _read(load_weights(target), probes))
-    if not parity <= PARITY_LIMIT[weight_type]:
-        raise ExportError(
-            f"the model merged from {adapter} answers differently from the adapter it was made from (KL {parity:.2g} "
-            f"nats a token, at most {PARITY_LIMIT[weight_type]:g}): train without LoRA on embeddings tied to the head"
-        )
+    _require_parity(parity, PARITY_LIMIT[weight_type], adapter)
     return Merge(
         path=str(target), parameters=parameters, weight_type=weight_type, parity_kl=parity, signal_kl=signal
     )
+
+
+def _require_parity(kl: float, limit: float, adapter: Path | None) -> None:
+    if not kl <= limit:
+        raise ExportError(
+            f"the model merged from {adapter} answers differently from the adapter it was made from (KL {kl:.2g} "
+            f"nats a token, at most {limit:g}): train without LoRA on embeddings tied to the head"
+        )
 
 
 def check_finite(tensors: dict[str, torch.Tensor], source: Path) -> None:
@@ -102,18 +95,13 @@ def check_finite(tensors: dict[str, torch.Tensor], source: Path) -> None:
 
 
 def _save(model: PreTrainedModel, base: Path, target: Path) -> None:
-    """The tokenizer is copied, not saved again: transformers 5 leaves out `tokenizer.model`."""
-    try:
+    with writing(target):
         model.save_pretrained(target)
-        for name in _TOKENIZER_FILES:
-            if (base / name).is_file():
-                shutil.copyfile(base / name, target / name)
-    except OSError as error:
-        raise storage_error(target, error) from error
+        copy_tokenizer(base, target)
 
 
 def _read(model: Any, probes: Sequence[EncodedPrompt]) -> list[LogProbs]:
-    reader = TransformersReader(model, reader_threads(0))
+    reader = TransformersReader(model)
     return [reader.log_probabilities(probe) for probe in probes]
 
 

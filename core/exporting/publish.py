@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ExportError
-from core.exporting.results import Published
-from core.files import digest, file_digest, make_folder, make_readable, storage_error, write_json
+from core.exporting.results import Published, Release
+from core.files import digest, file_digest, make_folder, make_readable, write_json, writing
 
 MANIFEST = "manifest.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
@@ -28,11 +28,9 @@ def staging_folder(root: Path, name: str) -> Iterator[Path]:
     """
     make_folder(root)
     _sweep(root, name)
-    try:
+    with writing(root):
         stage = Path(tempfile.mkdtemp(dir=root, prefix=f".stage-{name}."))
         lock = (stage / _LOCK).open("w")
-    except OSError as error:
-        raise storage_error(root, error) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
@@ -71,13 +69,11 @@ def publish_folder(stage: Path, root: Path, name: str, format_: str, facts: dict
     if not _is_intact(folder):
         entries = {file: {"sha256": digests[file], "bytes": sizes[file]} for file in files}
         write_json(stage / MANIFEST, {"sha256": sha256, "format": format_, "files": entries, **facts})
-        try:
+        with writing(folder):
             _make_durable(stage)
             shutil.rmtree(folder, ignore_errors=True)
             stage.rename(folder)
             _sync(root)
-        except OSError as error:
-            raise storage_error(folder, error) from error
     return Published(format=format_, path=str(folder), sha256=sha256, files=sizes)
 
 
@@ -86,13 +82,11 @@ def switch_alias(published: Published, name: str) -> Path:
     folder = Path(published.path)
     alias = folder.parent / f"{name}-{published.format}"
     link = alias.with_name(f".{alias.name}.{os.getpid()}")
-    try:
+    with writing(alias):
         link.unlink(missing_ok=True)
         link.symlink_to(folder.name)
         link.replace(alias)
         _sync(folder.parent)
-    except OSError as error:
-        raise storage_error(alias, error) from error
     return alias
 
 
@@ -112,6 +106,14 @@ def verify_folder(folder: Path) -> list[str]:
         if file_digest(folder / file) != entries[file]["sha256"]
     ]
     return sorted([*changed, *(present ^ set(entries))])
+
+
+def missing_files(release: Release) -> list[str]:
+    """The published files that are gone, or no longer as large as they were; quick, unlike `verify_folder`."""
+    sizes = {Path(made.path) / file: size for made in release.published for file, size in made.files.items()}
+    gone = {path for path, size in sizes.items() if not path.is_file() or path.stat().st_size != size}
+    manifests = {Path(made.path) / MANIFEST for made in release.published}
+    return sorted(str(path) for path in gone | {path for path in manifests if not path.is_file()})
 
 
 def _is_intact(folder: Path) -> bool:

@@ -10,20 +10,21 @@ from typing import Any
 
 from core.errors import ExportError
 from core.exporting.card import write_card
-from core.exporting.config import ReleaseFormat, ReleaseRequest
+from core.exporting.config import NOT_QUANTISED, ReleaseFormat, ReleaseRequest
 from core.exporting.converter import INSTALL_HINT, convert_adapter, missing_tools
 from core.exporting.lora import write_adapter
 from core.exporting.merge import Merge, merge_adapter
 from core.exporting.publish import publish_folder, staging_folder, switch_alias
-from core.exporting.replay import EncodedPrompt, encode_prompts, free_memory, load_tokenizer
+from core.exporting.replay import EncodedPrompt, encode_prompts, free_memory
 from core.exporting.results import Agreement, Published, Release
+from core.exporting.space import release_gigabytes
 from core.files import data_folder, digest, need_space
+from core.language.folder import parameter_count
+from core.language.model import load_tokenizer
 from core.promotion import ReleaseCheck
 
 PROBES = 3
 """Prompts on which adapter and merged model must agree to rounding."""
-_SPACE_FACTOR = 4
-"""Merged weights, f16, the levels and the base model's own, over the base model's size, with room."""
 _TOOLS = ("torch", "transformers", "peft", "safetensors", "gguf", "llama-cpp-python")
 
 
@@ -37,12 +38,11 @@ def release(request: ReleaseRequest) -> Release:
 
     Without llama.cpp the GGUF files are left out and the release is 'not verified'.
 
-    Raises: ExportError when an export is not the model it should be (formats published before it stay under their
-    digest; no alias moves), ModelError, StorageError.
+    Raises: ExportError when a file is not the model it should be (nothing is published), ModelError, StorageError.
     """
     root = releases_folder()
     base = Path(request.base)
-    need_space(root, _SPACE_FACTOR * _weight_bytes(base) / 1e9)
+    need_space(root, release_gigabytes(parameter_count(base), request.settings))
     prompts = request.prompts[: request.settings.prompts]
     encoded = encode_prompts(load_tokenizer(base), prompts, request.settings.token_positions)
     with staging_folder(root, request.name) as stage:
@@ -61,76 +61,103 @@ class _Exporter:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> Release:
-        """All formats; the merged weights are published last because GGUF is made from them."""
-        formats = self.request.settings.formats
+        """Make every file, check those that llama.cpp serves, and only then publish."""
         with self._timed("merge"):
             merge = self._merge()
-        if "lora" in formats and self.request.adapter:
-            with self._timed("lora"):
-                self._publish_lora(Path(self.request.adapter))
-        missing = missing_tools() if "gguf" in formats else None
-        agreements = self._gguf(merge) if "gguf" in formats and not missing else ()
-        if "merged" in formats:
-            self._publish("merged", {"parity_kl": merge.parity_kl})
-        self._need_something()
+        self._card("merged")
+        if self._wants_lora:
+            write_adapter(
+                Path(self.request.adapter or ""), self.stage / "lora", self.request.facts.base_model
+            )
+            self._card("lora")
+        missing = missing_tools() if self._wants_llama_cpp else None
+        agreements = self._checked(merge) if self._wants_llama_cpp and not missing else ()
+        self._publish_all(merge, agreements)
         if self.request.switch_alias:
             for published in self.published:
                 switch_alias(published, self.request.name)
         return self._result(merge, agreements, missing)
 
+    @property
+    def _wants_lora(self) -> bool:
+        return "lora" in self.request.settings.formats and self.request.adapter is not None
+
+    @property
+    def _wants_adapter_gguf(self) -> bool:
+        return self._wants_lora and self.request.settings.adapter_gguf
+
+    @property
+    def _wants_llama_cpp(self) -> bool:
+        return "gguf" in self.request.settings.formats or self._wants_adapter_gguf
+
     def _merge(self) -> Merge:
         adapter = Path(self.request.adapter) if self.request.adapter else None
-        merge = merge_adapter(
+        return merge_adapter(
             Path(self.request.base),
             adapter,
             self.stage / "merged",
             weight_type=self.request.settings.merged_type,
             probes=self.prompts[:PROBES],
         )
-        write_card(self.stage / "merged", self.request.name, "merged", self.request.facts)
-        return merge
 
-    def _publish_lora(self, adapter: Path) -> None:
-        folder = self.stage / "lora"
-        write_adapter(adapter, folder, self.request.facts.base_model)
-        write_card(folder, self.request.name, "lora", self.request.facts)
-        if self.request.settings.adapter_gguf and not missing_tools():
-            convert_adapter(folder, Path(self.request.base), folder / f"{self.request.name}-lora-f16.gguf")
-        self._publish("lora", {})
+    def _card(self, format_: ReleaseFormat, agreements: tuple[Agreement, ...] = ()) -> None:
+        """Written before the conversion too: a GGUF file takes licence and base model from it."""
+        write_card(self.stage / format_, self.request.name, format_, self.request.facts, agreements)
 
-    def _gguf(self, merge: Merge) -> tuple[Agreement, ...]:
-        """llama.cpp is imported here because an installation may lack it."""
+    def _checked(self, merge: Merge) -> tuple[Agreement, ...]:
+        """GGUF files, each held against the merged model. llama.cpp is imported here: an installation may lack it."""
         from core.exporting.check import FileCheck  # noqa: PLC0415
-        from core.exporting.gguf import write_files  # noqa: PLC0415
 
-        name, settings, base = self.request.name, self.request.settings, Path(self.request.base)
+        settings, base = self.request.settings, Path(self.request.base)
         with self._timed("convert"):
-            files = write_files(
-                Path(merge.path), self.stage / "gguf", name, settings.levels, settings.threads
-            )
+            files = self._gguf_files(merge)
         texts = tuple(row.prompt for row in self.request.prompts[: len(self.prompts)])
         check = FileCheck(merge, base if self.request.adapter else None, self.prompts, texts, settings)
         with self._timed("check"):
             agreements = check.run(files)
             free_memory()
-        _require_agreement(name, agreements)
-        write_card(self.stage / "gguf", name, "gguf", self.request.facts, agreements)
-        self._publish("gguf", {"agreements": [row.model_dump(mode="json") for row in agreements]})
-        return agreements
+        _require_agreement(self.request.name, agreements)
+        if NOT_QUANTISED in files and NOT_QUANTISED not in settings.levels:
+            files[NOT_QUANTISED].unlink()
+        return tuple(row for row in agreements if files[row.level].is_file())
 
-    def _publish(self, format_: ReleaseFormat, facts: dict[str, Any]) -> None:
-        with self._timed("publish"):
-            common = {"name": self.request.name, "tools": _tool_versions(), **facts}
-            self.published.append(
-                publish_folder(self.stage / format_, self.root, self.request.name, format_, common)
-            )
+    def _gguf_files(self, merge: Merge) -> dict[str, Path]:
+        from core.exporting.check import ADAPTER  # noqa: PLC0415
+        from core.exporting.gguf import write_files  # noqa: PLC0415
 
-    def _need_something(self) -> None:
+        name, files = self.request.name, {}
+        if "gguf" in self.request.settings.formats:
+            files = write_files(Path(merge.path), self.stage / "gguf", name, self.request.settings.levels)
+        if self._wants_adapter_gguf:
+            files[ADAPTER] = self.stage / "lora" / f"{name}-{ADAPTER}.gguf"
+            convert_adapter(self.stage / "lora", Path(self.request.base), files[ADAPTER])
+        return files
+
+    def _publish_all(self, merge: Merge, agreements: tuple[Agreement, ...]) -> None:
+        """The merged weights come last: moving their folder away must not take them from anyone."""
+        if self._wants_lora:
+            self._publish("lora", {}, agreements)
+        if (self.stage / "gguf").is_dir():
+            self._publish("gguf", {}, agreements)
+        if "merged" in self.request.settings.formats:
+            self._publish("merged", {"parity_kl": merge.parity_kl}, ())
         if not self.published:
             raise ExportError(
                 f"nothing was published of {self.request.name}: format 'lora' needs a checkpoint that is an adapter; "
                 "release it as 'merged' or 'gguf'"
             )
+
+    def _publish(
+        self, format_: ReleaseFormat, facts: dict[str, Any], agreements: tuple[Agreement, ...]
+    ) -> None:
+        folder, name = self.stage / format_, self.request.name
+        own = tuple(row for row in agreements if (folder / row.file).is_file())
+        self._card(format_, own)
+        if own:
+            facts = facts | {"agreements": [row.model_dump(mode="json") for row in own]}
+        with self._timed("publish"):
+            common = {"name": name, "tools": _tool_versions(), **facts}
+            self.published.append(publish_folder(folder, self.root, name, format_, common))
 
     def _result(self, merge: Merge, agreements: tuple[Agreement, ...], missing: str | None) -> Release:
         reason = f"{missing}: {INSTALL_HINT}" if missing else _reason(merge, agreements)
@@ -167,10 +194,6 @@ def _reason(merge: Merge, agreements: tuple[Agreement, ...]) -> str:
     if not agreements:
         return f"no file was loaded as it would be served; merged weights answer as the adapter does (KL {merge.parity_kl:.2g} nats a token)"
     return "; ".join(f"{row.level}: top-1 {row.top1:.1%}, KL {row.kl:.2g}" for row in agreements)
-
-
-def _weight_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def _tool_versions() -> dict[str, str]:

@@ -5,16 +5,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.errors import ModelError
 from core.exporting.config import ReplayPrompt
 from core.language.tokens import letter_token, prompt_tokens
 
@@ -27,9 +24,9 @@ AT_ONCE = 2
 spin, and where another process wants the core too they take ten times as long (measured)."""
 
 
-def reader_threads(threads: int) -> int:
-    """Threads for each reader when `threads` may be used in all (0: every core)."""
-    return max(1, (threads or os.cpu_count() or 1) // AT_ONCE)
+def reader_threads() -> int:
+    """Threads for each reader, so that together they take every core."""
+    return max(1, (os.cpu_count() or 1) // AT_ONCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,39 +62,16 @@ def encode_prompts(
     return encoded
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A model folder's tokenizer. Raises: ModelError when it, or its chat template, is missing."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{folder} holds no tokenizer that can be read ({_line(error)}): copy the model's own there"
-        ) from error
-    if not tokenizer.chat_template:
-        raise ModelError(f"the tokenizer in {folder} has no chat template: use an instruct model")
-    return tokenizer
-
-
-def load_weights(folder: Path) -> PreTrainedModel:
-    """A folder's weights in float32 on the CPU, where merging and comparing are exact. Raises: ModelError."""
-    try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{folder} can't be loaded as a language model: {_line(error)}") from error
-    return model.eval()
-
-
 class TransformersReader:
     """A model read by transformers, in float32: the reference."""
 
-    def __init__(self, model: PreTrainedModel, threads: int = 0) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
-        self._threads = threads
 
     def log_probabilities(self, prompt: EncodedPrompt) -> LogProbs:
         """See `Reader`."""
         ids_1_T = torch.tensor([prompt.tokens])
-        with _torch_threads(self._threads), torch.inference_mode():
+        with _torch_threads(reader_threads()), torch.inference_mode():
             logits_T_V = self._model(ids_1_T, logits_to_keep=0 if prompt.every_position else 1).logits[0]
             return torch.log_softmax(logits_T_V.double(), dim=-1).float().numpy()
 
@@ -105,7 +79,7 @@ class TransformersReader:
 @contextmanager
 def _torch_threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+    torch.set_num_threads(threads)
     try:
         yield
     finally:
@@ -115,7 +89,3 @@ def _torch_threads(threads: int) -> Iterator[None]:
 def free_memory() -> None:
     """Drop the weights nobody holds any more before the next are loaded."""
     gc.collect()
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,7 +1,6 @@
 """A policy that chooses: one forward pass over the prompt, a softmax over the legal letters. It can't answer anything else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,18 +15,6 @@ from core.language.row import TokenGroup, slices
 from core.language.tokens import letter_token, prompt_tokens
 
 Probabilities = np.ndarray[tuple[int], np.dtype[np.float64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One answer, and how sure the policy was."""
-
-    index: int
-    completion: str
-    confidence: float
-    """The answer's probability among the legal ones."""
-    entropy: float
-    """Of the distribution over the legal ones, in nats."""
 
 
 class ChoicePolicy:
@@ -47,31 +34,6 @@ class ChoicePolicy:
         device = device or pick_device()
         self._row_tokens = row_tokens
         self._loaded = load_checkpoint(checkpoint, _dtype(checkpoint, dtype, device), device)
-
-    @property
-    def name(self) -> str:
-        """The checkpoint's short name."""
-        return self.checkpoint.label
-
-    def choose(
-        self, prompts: Sequence[str], legal: Sequence[Sequence[str]], *, greedy: bool = True, seed: int = 0
-    ) -> list[Choice]:
-        """One choice a prompt: the most probable legal answer, or one drawn by `seed`.
-
-        Raises: ModelError when a legal answer is not one token; DataError for a prompt without legal answers.
-        """
-        stream = np.random.default_rng(seed)
-        uniform = stream.random(len(prompts))
-        choices = []
-        for probabilities, answers, draw in zip(
-            self.probabilities(prompts, legal), legal, uniform, strict=True
-        ):
-            drawn = int(np.searchsorted(probabilities.cumsum(), draw * probabilities.sum(), side="right"))
-            index = int(probabilities.argmax()) if greedy else min(drawn, len(answers) - 1)
-            positive = probabilities[probabilities > 0]
-            entropy = float(-(positive * np.log(positive)).sum())
-            choices.append(Choice(index, answers[index], float(probabilities[index]), entropy))
-        return choices
 
     def probabilities(self, prompts: Sequence[str], legal: Sequence[Sequence[str]]) -> list[Probabilities]:
         """For each prompt, the probability of each of its legal answers.

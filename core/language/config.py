@@ -4,6 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from core.config import CONFIGS, models, read_yaml, validate
 from core.errors import ConfigError, ModelError
 from core.record import Record
@@ -24,6 +26,8 @@ class ModelConfig(Record):
     """The linear layers that get an adapter; empty means every linear layer except the head."""
     context_length: int
     """Tokens of prompt and completion together; longer rows are skipped and counted."""
+    parameters: float | None = Field(default=None, gt=0)
+    """How many weights it has, where they are not on this machine to be counted: decides what disk a run asks for."""
     license: str = "unknown"
     notes: str = ""
 

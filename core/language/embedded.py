@@ -17,8 +17,8 @@ from core.files import (
     make_folder,
     make_readable,
     need_space,
-    storage_error,
     write_json,
+    writing,
 )
 from core.language.config import ModelConfig, embedded_weights
 
@@ -42,19 +42,18 @@ def embedded_folder(config: ModelConfig) -> Path:
 
 
 def _convert(source: Path, sha256: str, folder: Path) -> None:
-    stage = Path(tempfile.mkdtemp(dir=make_folder(folder.parent), prefix=f".{folder.name}."))
-    try:
-        _dequantise(source, stage)
-        write_json(
-            stage / MANIFEST,
-            {"source": source.name, "source_sha256": sha256, "sha256": weights_digest(stage)},
-        )
-        make_readable(stage)
-        _publish(stage, folder)
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    with writing(folder):
+        stage = Path(tempfile.mkdtemp(dir=make_folder(folder.parent), prefix=f".{folder.name}."))
+        try:
+            _dequantise(source, stage)
+            write_json(
+                stage / MANIFEST,
+                {"source": source.name, "source_sha256": sha256, "sha256": weights_digest(stage)},
+            )
+            make_readable(stage)
+            _publish(stage, folder)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def _dequantise(source: Path, folder: Path) -> None:
@@ -83,7 +82,7 @@ def _split_digits(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _publish(stage: Path, folder: Path) -> None:
-    """Another process may have been faster; its folder is as good."""
+    """Another process may have been faster; its folder is as good, and may be in use already."""
     try:
         os.rename(stage, folder)  # noqa: PTH104  (fails on a non-empty target, which is what is wanted)
     except OSError:

@@ -17,12 +17,14 @@ def evaluation_section(evaluation: Evaluation, *, pictures: bool = True) -> tupl
         for part in (
             heading("Verdict"),
             f"{bold(evaluation.verdict.capitalize())}. {_sentence(evaluation.reason)}",
+            f"The contest {evaluation.sequential.note}." if evaluation.sequential.stopped_early else "",
             heading("Policies", 3),
             policy_table(evaluation),
             contest_picture(evaluation) if pictures else "",
             heading("Candidate minus each policy", 3),
             comparison_table(evaluation),
             _note(evaluation),
+            *_design(evaluation),
             *strata_section(evaluation, pictures=pictures),
             *_literal(evaluation),
             heading("Checks on the contest", 3),
@@ -64,11 +66,10 @@ def policy_table(evaluation: Evaluation) -> str:
 def contest_picture(evaluation: Evaluation) -> str:
     """The interval plot of the primary metric."""
     settings = evaluation.settings
-    again = settings.aa_policies[1] if settings.aa_policies else None
     means = [
         Span(one.policy, one.mean, *_ends(one.interval), marked=one.policy == settings.candidate)
         for one in evaluation.estimates
-        if one.metric == settings.primary_metric and one.mean is not None and one.policy != again
+        if one.metric == settings.primary_metric and one.mean is not None
     ]
     gaps = [Span(one.policy, one.difference, *_ends(one.interval)) for one in evaluation.comparisons]
     coverage = f"{100 * (1 - settings.alpha):g} % interval"
@@ -103,11 +104,18 @@ def _comparison_row(comparison: Comparison, *, rate: bool) -> tuple[str | None, 
 
 def _note(evaluation: Evaluation) -> str:
     pair = f"{evaluation.settings.candidate} minus {evaluation.settings.incumbent}"
+    looks = " or for the looks" if evaluation.sequential.looks else ""
     return (
-        f"Only {pair} decides; the other rows are not corrected for their number. {evaluation.items:,} items in "
+        f"Only {pair} decides; the other rows are not corrected for their number{looks}. {evaluation.items:,} items in "
         f"{evaluation.clusters:,} {evaluation.cluster_name}s, every policy on the same items; a "
         f"{evaluation.cluster_name} counts once."
     )
+
+
+def _design(evaluation: Evaluation) -> Iterable[str]:
+    if not evaluation.design:
+        return ()
+    return heading("What was played", 3), table(("design", "value"), evaluation.design)
 
 
 def _literal(evaluation: Evaluation) -> Iterable[str]:
@@ -138,7 +146,7 @@ def _checks(evaluation: Evaluation) -> Iterable[str]:
     if evaluation.aa is not None:
         found = gap(evaluation.aa.difference, rate=rate)
         yield (
-            f"A/A, one policy against itself ({evaluation.aa.policy}): {found} "
+            f"A/A, one policy against itself under other seeds ({evaluation.aa.policy}): {found} "
             f"({bounds(evaluation.aa, rate=rate)}, {probability(evaluation.aa.p_value)})"
         )
     if evaluation.minimum_detectable_effect is not None:
@@ -178,7 +186,11 @@ def _validity(evaluation: Evaluation) -> Iterable[str]:
         for one in evaluation.validity
     ]
     header = ("policy", "decisions", "invalid", "substituted", "rate", "tokens", "time each")
-    return heading("Answers that could not be used", 3), table(header, rows)
+    note = (
+        "Decisions are those a policy was asked for: where only one answer is legal, a model is not asked. The rate is "
+        f"of them; above {percent(evaluation.settings.invalid_rate_limit)} a candidate is not better."
+    )
+    return heading("Answers that could not be used", 3), note, table(header, rows)
 
 
 def _ends(interval: Interval | None) -> tuple[float | None, float | None]:

@@ -123,12 +123,13 @@ def strata_plot(
 ) -> bytes:
     """One figure per stratum (a seat) and policy, side by side; a third series is drawn as a dashed line."""
     scale = 100.0 if rate else 1.0
-    looks = ((ORANGE, "o", ""), (BLUE, "s", ""), (GREY, "", "--"))
+    looks = ((ORANGE, "o", "", -0.12), (BLUE, "s", "", 0.12), (GREY, "", "--", 0.0))
     with mpl.rc_context(STYLE):
         figure, (axes,) = _panels(1)
-        for (name, values), (colour, marker, line) in zip(series.items(), looks, strict=False):
+        for (name, values), (colour, marker, line, beside) in zip(series.items(), looks, strict=False):
             heights = scale * np.asarray(values, dtype=np.float64)
-            axes.plot(strata, heights, marker=marker, linestyle=line, color=colour, label=name, markersize=6)
+            places = np.asarray(strata) + beside
+            axes.plot(places, heights, marker=marker, linestyle=line, color=colour, label=name, markersize=6)
         axes.set_xticks(list(strata))
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         _finish(axes, title, stratum_name, "%" if rate else "")

@@ -94,9 +94,13 @@ def byte_size(count: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time: '0.42 s', '35 s', '2 min 05 s', '3 h 07 min'."""
+    """A time: '1.5 ms', '0.42 s', '35 s', '2 min 05 s', '3 h 07 min'."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
+    if 0 < seconds < 1e-4:
+        return f"{1e6 * seconds:.2g} µs"
+    if 0 < seconds < 0.1:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 10:
         return f"{seconds:.2g} s"
     minutes, rest = divmod(round(seconds), 60)

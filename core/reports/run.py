@@ -23,10 +23,15 @@ def run_report(run: Run, story: Story) -> Report:
         report.add(*evaluation_section(story.evaluation))
     report.add(*run.use_case.sections(run.config, story))
     for method, curves in story.curves.items():
-        report.add(*_training(method, story.checkpoints[method], curves))
+        target = run.use_case.loss_targets.get(method)
+        report.add(*_training(method, story.checkpoints[method], curves, target))
     if story.release is not None:
         report.add(*release_section(story.release))
-    return report.add(*_snapshots(story), *_checkpoints(story.checkpoints.values()), *_run(run, story))
+    return report.add(
+        *_snapshots(story),
+        *_checkpoints({each.sha256: each for each in story.checkpoints.values()}.values()),
+        *_run(run, story),
+    )
 
 
 def _outcome(story: Story) -> str:
@@ -38,11 +43,15 @@ def _outcome(story: Story) -> str:
 
 
 def _verdict(story: Story) -> Iterable[str]:
-    if story.promotion is not None and story.promotion.verdict == Verdict.BETTER:
-        yield bold(story.promotion.reason)
+    """Why a better model was not promoted; everything else the verdict itself says."""
+    promotion = story.promotion
+    if promotion is not None and promotion.verdict == Verdict.BETTER and not promotion.promoted:
+        yield bold(promotion.reason)
 
 
-def _training(method: str, checkpoint: Checkpoint, curves: Sequence[TrainingProgress]) -> Iterable[str]:
+def _training(
+    method: str, checkpoint: Checkpoint, curves: Sequence[TrainingProgress], target: float | None
+) -> Iterable[str]:
     yield heading(f"Training: {method.upper()}")
     yield bullets(str(sentence) for sentence in checkpoint.notes.get("said", ()))
     if dropped := checkpoint.notes.get("dropped"):
@@ -52,7 +61,7 @@ def _training(method: str, checkpoint: Checkpoint, curves: Sequence[TrainingProg
         yield picture(reward_curve(curve(curves, "train", "reward"), regrets), f"{method}: reward and regret")
     else:
         held_out = curve(curves, "eval", "loss")
-        yield picture(loss_curve(curve(curves, "train", "loss"), held_out), f"{method}: loss")
+        yield picture(loss_curve(curve(curves, "train", "loss"), held_out, target), f"{method}: loss")
     yield table(("held-out figure", "at the start", "of the checkpoint kept"), _looks(checkpoint, curves))
 
 

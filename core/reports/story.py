@@ -24,7 +24,6 @@ class Story:
     """By method."""
     curves: dict[str, list[TrainingProgress]] = field(default_factory=dict)
     """By method."""
-    entrants: dict[str, Checkpoint] = field(default_factory=dict)
     contest: Contest | None = None
     evaluation: Evaluation | None = None
     release: Release | None = None
@@ -51,7 +50,6 @@ def _add(story: Story, stage: str, record: dict[str, Any], folder: Path) -> None
         story.checkpoints[method] = Checkpoint.model_validate(record)
         story.curves[method] = read_progress(folder)
     elif stage == "contest":
-        story.entrants = {name: Checkpoint.model_validate(each) for name, each in record["entrants"].items()}
         story.contest = Contest.load(Path(record["path"]))
     elif stage.startswith("release"):
         story.release = Release.model_validate(record)

@@ -3,10 +3,12 @@
 from core.statistics.normal import normal_cdf, normal_quantile, t_p_value, t_quantile, z_score
 from core.statistics.paired import cluster_means, mean_interval, paired_t, paired_test
 from core.statistics.planning import (
+    MOST_LOOKS,
     clusters_needed,
     holm,
     minimum_detectable_effect,
     obrien_fleming_bounds,
+    repeated_p_value,
 )
 from core.statistics.proportions import (
     chi_squared,
@@ -16,10 +18,10 @@ from core.statistics.proportions import (
     wilson_interval,
 )
 from core.statistics.results import HypothesisTest, Interval, PairedDifference
-from core.statistics.sign_flip import MOST_CLUSTERS, sign_flip_interval, sign_flip_p_value
+from core.statistics.sign_flip import sign_flip_interval, sign_flip_p_value
 
 __all__ = [
-    "MOST_CLUSTERS",
+    "MOST_LOOKS",
     "HypothesisTest",
     "Interval",
     "PairedDifference",
@@ -37,6 +39,7 @@ __all__ = [
     "obrien_fleming_bounds",
     "paired_t",
     "paired_test",
+    "repeated_p_value",
     "sign_flip_interval",
     "sign_flip_p_value",
     "t_p_value",

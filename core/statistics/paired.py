@@ -6,9 +6,11 @@ from numpy.typing import ArrayLike, NDArray
 from core.errors import DataError
 from core.statistics.normal import t_p_value, t_quantile
 from core.statistics.results import Interval, PairedDifference
-from core.statistics.sign_flip import MOST_CLUSTERS, sign_flip_interval, sign_flip_p_value
+from core.statistics.sign_flip import sign_flip_interval, sign_flip_p_value
 
 Floats = NDArray[np.float64]
+ENOUGH_CLUSTERS = 30
+"""From so many that differ on, Student's t is near enough; the exact test can count fewer."""
 
 
 def cluster_means(values_I: ArrayLike, clusters_I: ArrayLike) -> Floats:
@@ -26,10 +28,10 @@ def cluster_means(values_I: ArrayLike, clusters_I: ArrayLike) -> Floats:
     return means_C
 
 
-def paired_test(differences_C: ArrayLike, alpha: float = 0.05, min_clusters: int = 30) -> PairedDifference:
+def paired_test(differences_C: ArrayLike, alpha: float = 0.05) -> PairedDifference:
     """Test one difference per cluster against zero, exactly where a normal approximation would be rash.
 
-    At least `min_clusters` clusters (most `MOST_CLUSTERS`) that differ: `paired_t`. Fewer clusters: the
+    At least `ENOUGH_CLUSTERS` clusters that differ: `paired_t`. Fewer clusters: the
     exact sign-flip test and its interval. Many clusters of which few differ: the exact test with the
     t interval. All differences zero: p = 1 and no interval.
     """
@@ -37,10 +39,9 @@ def paired_test(differences_C: ArrayLike, alpha: float = 0.05, min_clusters: int
     apart = int(np.count_nonzero(differences))
     if apart == 0 or len(differences) < 2:
         return _undecided(differences)
-    few = min(min_clusters, MOST_CLUSTERS)
-    if len(differences) < few:
+    if len(differences) < ENOUGH_CLUSTERS:
         return _exact(differences, sign_flip_interval(differences, alpha), "exact sign-flip test")
-    if apart < few:
+    if apart < ENOUGH_CLUSTERS:
         parametric = paired_t(differences, alpha)
         return _exact(
             differences, parametric.interval, f"exact sign-flip test on {apart} that differ, t interval"

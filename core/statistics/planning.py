@@ -2,12 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize
 
 from core.errors import DataError
-from core.statistics.normal import normal_quantile, t_quantile
+from core.statistics.normal import normal_cdf, normal_quantile, t_quantile
+
+MOST_LOOKS = 8
+LARGEST_EDGE = 6.0
+"""Beyond this many standard deviations a probability is less than the integration resolves."""
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -20,30 +26,59 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
-def obrien_fleming_bounds(looks: int, alpha: float = 0.05) -> tuple[float, ...]:
-    """The |z| that stops each of 1 to 8 equally spaced looks, two-sided, at `alpha` over all of them.
+def obrien_fleming_bounds(sizes: Sequence[int], alpha: float = 0.05) -> tuple[float, ...]:
+    """The |z| that stops each of 1 to 8 looks, two-sided, at `alpha` over all of them.
 
-    O'Brien & Fleming 1979, Biometrics 35:549; the level by the recursive integration of Armitage,
-    McPherson & Rowe 1969. Four looks at .05: 4.049, 2.863, 2.337, 2.024.
+    `sizes` are the clusters seen at each look, not necessarily in equal steps. O'Brien & Fleming 1979,
+    Biometrics 35:549; the level by the recursive integration of Armitage, McPherson & Rowe 1969. Four
+    equal looks at .05: 4.049, 2.863, 2.337, 2.024.
     """
-    if not 1 <= looks <= 8:
-        raise DataError(f"{looks} looks: plan between 1 and 8")
+    shares = _shares(sizes)
     if not 0 < alpha < 1:
         raise DataError(f"alpha = {alpha}: give a level between 0 and 1")
-    last = optimize.brentq(lambda bound: _crossing(bound, looks) - alpha, 1e-3, 12.0, xtol=1e-10)
-    return tuple(float(last * math.sqrt(looks / look)) for look in range(1, looks + 1))
+    edge = _edge(shares, alpha)
+    return tuple(edge / math.sqrt(share) for share in shares)
 
 
-def _crossing(last: float, looks: int) -> float:
-    """P(a sum of standard normal steps leaves [-b, b] within `looks` steps), b = last * sqrt(looks)."""
-    edge = last * math.sqrt(looks)
-    nodes, weights = np.polynomial.legendre.leggauss(120)
+def repeated_p_value(z: float, look: int, sizes: Sequence[int]) -> float:
+    """The smallest level over all looks at which O'Brien-Fleming bounds would stop at this look (from 1) with this z.
+
+    Valid whatever made the contest end there: Jennison & Turnbull 2000, Group Sequential Methods, ch. 9.
+    """
+    shares = _shares(sizes)
+    return _crossing(abs(z) * math.sqrt(shares[look - 1]), shares)
+
+
+@cache
+def _edge(shares: tuple[float, ...], alpha: float) -> float:
+    return float(optimize.brentq(lambda edge: _crossing(edge, shares) - alpha, 1e-3, 37.0, xtol=1e-10))
+
+
+def _shares(sizes: Sequence[int]) -> tuple[float, ...]:
+    if not 1 <= len(sizes) <= MOST_LOOKS:
+        raise DataError(f"{len(sizes)} looks: plan between 1 and {MOST_LOOKS}")
+    if min(np.diff([0, *sizes])) <= 0:
+        raise DataError(f"looks at {', '.join(map(str, sizes))}: each must see more than the one before")
+    return tuple(size / sizes[-1] for size in sizes)
+
+
+def _crossing(edge: float, shares: Sequence[float]) -> float:
+    """P(a Brownian path leaves [-edge, edge] at one of the shares of its time, the last of them 1).
+
+    Far out: the sum of the looks' own probabilities, which is never too small.
+    """
+    if edge > LARGEST_EDGE:
+        return sum(2.0 * float(normal_cdf(-edge / math.sqrt(share))) for share in shares)
+    nodes, weights = np.polynomial.legendre.leggauss(100)
     nodes, weights = nodes * edge, weights * edge
-    step = np.exp(-((nodes[:, None] - nodes[None, :]) ** 2) / 2) / math.sqrt(2 * math.pi)
-    inside = np.exp(-(nodes**2) / 2) / math.sqrt(2 * math.pi)
-    for _ in range(looks - 1):
-        inside = step @ (weights * inside)
+    inside = _density(nodes, shares[0])
+    for step in np.diff(shares):
+        inside = _density(nodes[:, None] - nodes[None, :], step) @ (weights * inside)
     return 1.0 - float(weights @ inside)
+
+
+def _density(distances: NDArray[np.float64], variance: float) -> NDArray[np.float64]:
+    return np.asarray(np.exp(-(distances**2) / (2 * variance)) / math.sqrt(2 * math.pi * variance))
 
 
 def minimum_detectable_effect(

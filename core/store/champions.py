@@ -11,7 +11,7 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from core.errors import StoreError
+from core.errors import PromotionError
 from core.files import digest
 from core.promotion import Promotion
 from core.record import Record
@@ -59,14 +59,18 @@ def champion(use_case: str, slot: str) -> Champion | None:
 
 
 def record_promotion(run_id: str, promotion: Promotion) -> Champion | None:
-    """Carry out a decision: move the pointer or keep it; the champion from now on. Raises: StoreError."""
+    """Carry out a decision: move the pointer or keep it; the champion from now on.
+
+    Raises: what `promote` and `keep` raise.
+    """
     return promote(run_id, promotion) if promotion.promoted else keep(run_id, promotion)
 
 
 def promote(run_id: str, promotion: Promotion) -> Champion | None:
     """Let the candidate be the champion, in one transaction with its evidence; a second call changes nothing.
 
-    Raises: StoreError when the champion is no longer the incumbent that the candidate was compared with.
+    Raises: PromotionError when the champion is no longer the incumbent that the candidate was compared with;
+    RecordError when its evidence was never recorded; StoreError.
     """
     with _decision(promotion.use_case, promotion.slot) as session:
         holder = session.get(ChampionRow, (promotion.use_case, promotion.slot))
@@ -90,13 +94,13 @@ def keep(run_id: str, promotion: Promotion) -> Champion | None:
 def rollback(use_case: str, slot: str, *, run_id: str | None = None, reason: str = "asked for") -> Champion:
     """Undo the promotion in force: the champion before it comes back, with its release.
 
-    Raises: StoreError when there is nothing to undo.
+    Raises: PromotionError when there is nothing to undo; StoreError.
     """
     with _decision(use_case, slot) as session:
         holder = session.get(ChampionRow, (use_case, slot))
         undone = _promotion(session, holder.promotion_id if holder else None)
         if undone is None:
-            raise StoreError(
+            raise PromotionError(
                 f"{use_case} has no promotion in slot '{slot}' to undo: its history names those there were"
             )
         before = _promotion(session, undone.previous_id)
@@ -143,7 +147,7 @@ def _is_recorded(session: Session, run_id: str, promotion: Promotion) -> bool:
 
 def _need_same_incumbent(holder: ChampionRow | None, promotion: Promotion) -> None:
     if holder and holder.checkpoint != promotion.incumbent:
-        raise StoreError(
+        raise PromotionError(
             f"the champion of {promotion.use_case} '{promotion.slot}' changed meanwhile: the candidate was compared with "
             f"{promotion.incumbent[:12]} and {holder.checkpoint[:12]} is in use now; evaluate again"
         )

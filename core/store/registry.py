@@ -6,16 +6,15 @@ one it was last recorded with (the data folder may have moved).
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, select
 
 from core.checkpoint import Checkpoint, weights_digest
 from core.dataset import Snapshot
-from core.errors import ModelError, StoreError
+from core.errors import ModelError
 from core.evaluation import Evaluation
 from core.exporting.results import Release
 from core.store.champions import (
@@ -29,17 +28,18 @@ from core.store.champions import (
     rollback,
 )
 from core.store.engine import transaction
-from core.store.tables import CheckpointRow, EvaluationRow, ReleaseRow, RunRow, SnapshotRow, StoredRow
+from core.store.runs import close_lost_runs, finish_run, record_run
+from core.store.tables import CheckpointRow, EvaluationRow, ReleaseRow, SnapshotRow, StoredRow
 
 __all__ = [
     "Champion",
     "Decision",
     "champion",
+    "close_lost_runs",
     "find_checkpoint",
     "finish_run",
     "history",
     "keep",
-    "known_checkpoint",
     "lineage",
     "promote",
     "record_checkpoint",
@@ -56,45 +56,17 @@ TRAINED = "trained.json"
 """What a training stage leaves beside its weights: the checkpoint, described."""
 
 
-def record_run(
-    *, run_id: str, use_case: str, preset: str, config_digest: str, code_revision: str, config: dict[str, Any]
-) -> None:
-    """Write down what was asked for, before any work. Raises: StoreError."""
-    with transaction() as session:
-        _once(
-            session,
-            RunRow,
-            id=run_id,
-            use_case=use_case,
-            preset=preset,
-            config_digest=config_digest,
-            code_revision=code_revision,
-            config=config,
-            status="running",
-        )
-
-
-def finish_run(run_id: str, status: str) -> None:
-    """Write down how a run ended; the first end counts. Raises: StoreError for a run that was never recorded."""
-    ended = (
-        update(RunRow)
-        .where(col(RunRow.id) == run_id, col(RunRow.finished_at).is_(None))
-        .values(status=status, finished_at=datetime.now(UTC))
-    )
-    with transaction() as session:
-        session.exec(ended)
-        if session.get(RunRow, run_id) is None:
-            raise StoreError(f"run {run_id} was never recorded: record_run comes first")
-
-
 def record_snapshot(run_id: str, snapshot: Snapshot) -> None:
-    """Remember a set of rows. Raises: StoreError."""
+    """Remember a set of rows. Raises: RecordError for a run that was never recorded, StoreError."""
     with transaction() as session:
         _latest_path(session, SnapshotRow, run_id=run_id, **_plain(snapshot))
 
 
 def record_checkpoint(run_id: str | None, checkpoint: Checkpoint) -> None:
-    """Remember trained weights; without a run when a person brought them. Raises: StoreError."""
+    """Remember trained weights; without a run when a person brought them.
+
+    Raises: as `record_snapshot`.
+    """
     with transaction() as session:
         _latest_path(session, CheckpointRow, run_id=run_id, **_plain(checkpoint))
 
@@ -102,7 +74,7 @@ def record_checkpoint(run_id: str | None, checkpoint: Checkpoint) -> None:
 def record_evaluation(run_id: str, evaluation: Evaluation, entrants: Mapping[str, Checkpoint]) -> None:
     """Remember a contest's numbers, and the checkpoints behind its trained policies, by their name in it.
 
-    Raises: StoreError.
+    Raises: as `record_snapshot`.
     """
     settings = evaluation.settings
     with transaction() as session:
@@ -123,7 +95,7 @@ def record_evaluation(run_id: str, evaluation: Evaluation, entrants: Mapping[str
 
 
 def record_release(run_id: str, release: Release, checkpoint: str) -> None:
-    """Remember a checkpoint (its digest) as it would be served. Raises: StoreError."""
+    """Remember a checkpoint (its digest) as it would be served. Raises: as `record_snapshot`."""
     with transaction() as session:
         _once(
             session,
@@ -134,15 +106,6 @@ def record_release(run_id: str, release: Release, checkpoint: str) -> None:
             details=json.loads(release.model_dump_json()),
             run_id=run_id,
         )
-
-
-def known_checkpoint(sha256: str) -> Checkpoint:
-    """The recorded checkpoint of that digest. Raises: StoreError when there is none."""
-    with transaction() as session:
-        row = session.get(CheckpointRow, sha256)
-    if row is None:
-        raise StoreError(f"no checkpoint {sha256} was ever recorded: `train` records each it makes")
-    return _checkpoint(row)
 
 
 def find_checkpoint(name: str) -> Checkpoint:

@@ -11,8 +11,8 @@ import psutil
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from core.errors import StoreError
-from core.files import data_folder, make_folder, storage_error
+from core.errors import ConfigError, StoreError
+from core.files import data_folder, make_folder, writing
 from core.store.cluster import Cluster, cluster_folder, known_cluster, open_cluster
 
 PATIENCE = 30
@@ -27,7 +27,7 @@ def given_url() -> str | None:
 
 
 def database_url() -> URL:
-    """Where the database is; nothing is started. Raises: StoreError for a URL that can't be read."""
+    """Where the database is; nothing is started. Raises: ConfigError for a URL that can't be read."""
     given = given_url()
     if given is None:
         query = {"host": str(cluster_folder()), "port": "5432"}
@@ -37,7 +37,7 @@ def database_url() -> URL:
     except (ArgumentError, ValueError):
         url = URL.create("unreadable")
     if url.drivername not in DIALECTS:
-        raise StoreError(
+        raise ConfigError(
             f"OVERNIGHT_DATABASE_URL names a database of kind '{url.drivername}': write it as "
             "postgresql://user:password@host:5432/database, or unset it to use the embedded one"
         )
@@ -47,7 +47,7 @@ def database_url() -> URL:
 def start() -> None:
     """Start the embedded server unless it runs; with OVERNIGHT_DATABASE_URL there is nothing to start.
 
-    Raises: StoreError, StorageError.
+    Raises: ConfigError when the data folder can't hold one, StoreError, StorageError.
     """
     if given_url() is not None:
         return
@@ -57,7 +57,7 @@ def start() -> None:
 
 
 def stop() -> bool:
-    """End the embedded server; whether it was running. Raises: StoreError."""
+    """End the embedded server; whether it was running. Raises: ConfigError for someone else's, StoreError."""
     if given_url() is not None or not cluster_folder().is_dir():
         return False
     with _alone():
@@ -120,10 +120,8 @@ def _forget_reused_number(cluster: Cluster) -> None:
 def _alone() -> Iterator[None]:
     """One start or stop at a time, over all processes."""
     path = make_folder(data_folder()) / "postgres.lock"
-    try:
+    with writing(path):
         lock = path.open("w")
-    except OSError as error:
-        raise storage_error(path, error) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -29,7 +29,10 @@ class StoredRow(SQLModel):
 
 
 class RunRow(StoredRow, table=True):
-    """One flow execution: what was asked for, and by which code."""
+    """One flow execution: what was asked for, by which code, and the process that does the work.
+
+    `process_started` (seconds since 1970) tells it from a later process of the same number.
+    """
 
     __tablename__ = "runs"
     id: str = Field(primary_key=True)
@@ -41,6 +44,9 @@ class RunRow(StoredRow, table=True):
     status: str
     started_at: datetime = Field(sa_column_kwargs=NOW)
     finished_at: datetime | None = None
+    host: str | None = None
+    process: int | None = Field(default=None, sa_type=BigInteger)
+    process_started: float | None = None
 
 
 class SnapshotRow(StoredRow, table=True):

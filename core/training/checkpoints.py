@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.files import file_digest, make_folder, make_readable, storage_error, write_json
+from core.files import file_digest, make_folder, new_folder, write_json
 
 SEAL = "complete.json"
 BEST = "best.json"
@@ -66,28 +65,9 @@ def keep_best(
     parent = make_folder(folder / "best")
     target = parent / f"step-{step:06d}"
     beaten = [path for path in parent.glob("step-*") if path != target]
-    publish(target, lambda stage: _fill(stage, step, value, metrics, save))
+    with new_folder(target) as stage:
+        save(stage)
+        write_json(stage / BEST, {"step": step, "value": value, "metrics": dict(metrics)})
     for path in beaten:
         shutil.rmtree(path, ignore_errors=True)
     return Best(target, step, value, dict(metrics))
-
-
-def publish(target: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder aside and move it into place at once. Raises: StorageError."""
-    stage = Path(tempfile.mkdtemp(dir=make_folder(target.parent), prefix=f".{target.name}."))
-    try:
-        write(stage)
-        make_readable(stage)
-        shutil.rmtree(target, ignore_errors=True)
-        stage.rename(target)
-    except OSError as error:
-        raise storage_error(target, error) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def _fill(
-    stage: Path, step: int, value: float, metrics: Mapping[str, float], save: Callable[[Path], None]
-) -> None:
-    save(stage)
-    write_json(stage / BEST, {"step": step, "value": value, "metrics": dict(metrics)})

@@ -17,6 +17,7 @@ from core.files import make_folder, write_json
 from core.training.progress import PROGRESS, TrainingProgress, parse_progress
 from core.training.spec import TrainingSpec
 
+LOG = "worker.log"
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 5.0
 OnProgress = Callable[[TrainingProgress], None]
@@ -35,24 +36,19 @@ def train(spec: TrainingSpec, on_progress: OnProgress = ignore) -> Checkpoint:
     """
     folder = make_folder(Path(spec.folder))
     if not spec.result.is_file():
-        spec.error.unlink(missing_ok=True)
         write_json(folder / "spec.json", spec.model_dump())
-        _run(spec, folder, on_progress)
+        _run(folder, on_progress)
     return Checkpoint.model_validate_json(spec.result.read_text(encoding="utf-8"))
 
 
-def _run(spec: TrainingSpec, folder: Path, on_progress: OnProgress) -> None:
+def _run(folder: Path, on_progress: OnProgress) -> None:
     lines = _Lines(folder / PROGRESS)
-    with (folder / "worker.log").open("ab") as log:
-        command = [sys.executable, "-m", "core.training.worker", str(folder / "spec.json")]
-        child = subprocess.Popen(
-            [*command, "--parent", str(os.getpid())],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            process_group=0,
-        )
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as told:
+        try:
+            child = _start(folder, writer)
+        finally:
+            os.close(writer)
         try:
             while child.poll() is None:
                 time.sleep(_POLL_SECONDS)
@@ -60,8 +56,23 @@ def _run(spec: TrainingSpec, folder: Path, on_progress: OnProgress) -> None:
             lines.deliver(on_progress)
         finally:
             _end(child)
-    if child.returncode != 0:
-        raise _error(spec, child.returncode)
+        if child.returncode != 0:
+            raise _error(folder, child.returncode, told.read())
+
+
+def _start(folder: Path, errors_to: int) -> subprocess.Popen[bytes]:
+    """The worker, with an end of a pipe for its error: a file could not be written on a full disk."""
+    command = [sys.executable, "-m", "core.training.worker", str(folder / "spec.json")]
+    with (folder / LOG).open("ab") as log:
+        return subprocess.Popen(
+            [*command, "--parent", str(os.getpid()), "--errors", str(errors_to)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(errors_to,),
+            process_group=0,
+        )
 
 
 class _Lines:
@@ -97,18 +108,18 @@ def _end(child: subprocess.Popen[bytes]) -> None:
                 continue
 
 
-def _error(spec: TrainingSpec, status: int) -> OvernightError:
-    """What the worker wrote down, else what can be said about how it ended."""
-    if spec.error.is_file():
-        told = json.loads(spec.error.read_text(encoding="utf-8"))
-        kind = getattr(errors, told["error"], TrainingError)
-        return kind(told["message"])
-    log = Path(spec.folder) / "worker.log"
+def _error(folder: Path, status: int, told: bytes) -> OvernightError:
+    """What the worker said, else what can be said about how it ended."""
+    if told:
+        said = json.loads(told)
+        kind = getattr(errors, said["error"], TrainingError)
+        return kind(said["message"])
     if status < 0:
         name = signal.Signals(-status).name
         hint = "; if memory ran out, raise gradient_accumulation_steps" if status == -signal.SIGKILL else ""
         return InterruptedTraining(
-            f"the training process in {spec.folder} was ended by {name}: run it again and it goes on{hint}"
+            f"the training process in {folder} was ended by {name}: run it again and it goes on{hint}"
         )
+    log = folder / LOG
     last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
-    return TrainingError(f"the training process in {spec.folder} failed ({last}): see {log}")
+    return TrainingError(f"the training process in {folder} failed ({last}): see {log}")

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from core.files import writing
 from core.record import Record
 
 PROGRESS = "progress.jsonl"
@@ -38,12 +39,12 @@ def append_progress(
     metrics: Mapping[str, float] | None = None,
     said: str = "",
 ) -> None:
-    """Add one line to a training folder's progress; figures that are no numbers are left out."""
+    """Add one line to a training folder's progress; figures that are no numbers are left out. Raises: StorageError."""
     finite = {name: float(value) for name, value in (metrics or {}).items() if math.isfinite(value)}
     line = TrainingProgress(
         phase=phase, step=step, total_steps=total_steps, metrics=finite, time=time.time(), said=said
     )
-    with (folder / PROGRESS).open("a", encoding="utf-8") as file:
+    with writing(folder / PROGRESS), (folder / PROGRESS).open("a", encoding="utf-8") as file:
         file.write(line.model_dump_json() + "\n")
 
 

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from core.files import digest
+from core.files import digest, writing
 from core.language.group import group_logprobs
 from core.language.row import slices
 from core.training.data import GroupData, TrainingGroup
@@ -28,8 +28,9 @@ def with_reference(model: torch.nn.Module, data: GroupData, cache: Path, start: 
     logprobs_N = _read(cache, key)
     if logprobs_N is None:
         logprobs_N = reference_logprobs(model, groups)
-        save_file({"logprobs": logprobs_N}, cache.with_suffix(".part"), metadata={"key": key})
-        cache.with_suffix(".part").replace(cache)
+        with writing(cache):
+            save_file({"logprobs": logprobs_N}, cache.with_suffix(".part"), metadata={"key": key})
+            cache.with_suffix(".part").replace(cache)
     done = attach(groups, logprobs_N)
     train = len(data.train)
     return replace(data, train=tuple(done[:train]), held_out=tuple(done[train:]))

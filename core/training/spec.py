@@ -28,8 +28,3 @@ class TrainingSpec(Record):
     def result(self) -> Path:
         """The finished checkpoint's record; it exists when training is done."""
         return Path(self.folder) / "trained.json"
-
-    @property
-    def error(self) -> Path:
-        """What stopped training."""
-        return Path(self.folder) / "error.json"

@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from core.errors import DivergedError
+from core.files import writing
 from core.language.group import group_logprobs
 from core.language.row import slices
 from core.training.checkpoints import Best, keep_best, latest_checkpoint, read_best, seal
@@ -81,7 +82,8 @@ class GroupTrainer(Trainer):
         resume = latest_checkpoint(self.folder / CHECKPOINTS)
         if resume is None or self.best is None:
             self.evaluate()
-        self.train(resume_from_checkpoint=None if resume is None else str(resume))
+        with writing(self.folder / CHECKPOINTS):
+            self.train(resume_from_checkpoint=None if resume is None else str(resume))
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
         """The learning rate's course. Unlike the ones of transformers it does not waste the first step on 0."""

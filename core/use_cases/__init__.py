@@ -11,13 +11,13 @@ USE_CASES: tuple[UseCase, ...] = (FANTASY_DRAFT,)
 
 
 class UseCaseName(StrEnum):
-    """The use cases that a flow's form offers, made from the registry."""
+    """The product: its settings are a folder in configs/."""
 
     vars().update({use_case.name: use_case.name for use_case in USE_CASES})
 
 
 class Preset(StrEnum):
-    """The presets that a flow's form offers, made from the config files."""
+    """How much is done: a file in the folder of the product's settings."""
 
     vars().update({name: name for use_case in USE_CASES for name in presets(use_case.name)})
 

@@ -1,5 +1,7 @@
 """Settings are merged deeply, validated before any work, and wrong ones are named."""
 
+from typing import Literal
+
 import pytest
 from pydantic import Field
 
@@ -14,6 +16,14 @@ class Optimizer(Record):
 
     learning_rate: float = Field(gt=0)
     steps: int = 10
+    scale: float | Literal["std"] = 1.0
+
+
+class Cap(Record):
+    """Something a setting holds by name."""
+
+    low: float
+    high: float
 
 
 class Settings(Record):
@@ -22,6 +32,7 @@ class Settings(Record):
     name: str
     optimizer: Optimizer
     note: str | None = None
+    caps: dict[str, Cap] = Field(default_factory=dict)
 
 
 @pytest.fixture
@@ -71,27 +82,60 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(toy):
     assert text == (
         "configs/toy, preset 'default': unknown key 'optimizer.learning_rat': did you mean 'optimizer.learning_rate'?"
     )
+    assert message(overrides={"optimiser.steps": 1}).endswith("'optimiser': did you mean 'optimizer'?")
+
+
+def test_an_unknown_key_is_looked_for_among_its_neighbours(toy):
+    """Initials are understood, a key without its section is found; else the section's keys are listed."""
+    assert message(overrides={"optimizer.lr": 1}).endswith("did you mean 'optimizer.learning_rate'?")
+    assert message(overrides={"steps": 1}).endswith("did you mean 'optimizer.steps'?")
+    text = message(overrides={"optimizer.momentum": 1})
+    assert text.endswith("'optimizer.momentum': 'optimizer' has learning_rate, steps, scale")
+    assert message(overrides={"": 1}).endswith("unknown key '': there are name, optimizer, note, caps")
 
 
 def test_all_wrong_values_are_told_at_once(toy):
     """Each with its key, what it may be and what it was."""
     text = message(overrides={"optimizer.steps": "many", "optimizer.learning_rate": -1, "name": None})
-    assert "'optimizer.steps': Input should be a valid integer" in text
-    assert "(got 'many')" in text
+    assert "'optimizer.steps': Input should be a valid integer (got 'many')" in text
     assert "'optimizer.learning_rate': Input should be greater than 0 (got -1)" in text
-    assert "'name': Input should be a valid string (got None)" in text
+    assert "'name': Input should be a valid string (got null)" in text
 
 
-def test_a_value_in_the_place_of_a_section_is_named(toy):
-    """A section can't become a number, nor a number a section."""
-    assert "'optimizer': Input should be" in message(overrides={"optimizer": 3})
-    assert "'optimizer.steps': Input should be" in message(overrides={"optimizer.steps.first": 3})
+def test_a_value_of_several_kinds_is_one_problem(toy):
+    """All that it may be, under its own key; long values are cut."""
+    assert message(overrides={"optimizer.scale": "x"}) == (
+        "configs/toy, preset 'default': 'optimizer.scale': Input should be a valid number or 'std' (got 'x')"
+    )
+    assert message(overrides={"optimizer.steps": "x" * 500}).endswith("xxx…)")
 
 
-def test_a_missing_key_says_where_to_set_it(toy):
-    """default.yaml must be whole."""
+@pytest.mark.parametrize(("value", "shown"), [(3, "3"), (None, "null"), (["a"], "['a']")])
+def test_a_section_stays_a_section(toy, value, shown):
+    """Who would replace it is told, an override or a file, even when a later override is laid over the ruins."""
+    line = (
+        f"'optimizer' is a section of settings and can't become {shown}: name the settings that differ, such as "
+        "'optimizer.learning_rate', or leave it out"
+    )
+    where = "configs/toy, preset 'quick', overrides: "
+    assert message(preset="quick", overrides={"optimizer": value}) == where + line
+    assert message(preset="quick", overrides={"optimizer": value, "optimizer.steps": 2}) == where + line
+    (toy / "quick.yaml").write_text(f"optimizer: {value or ''}\n")
+    assert message(preset="quick") == f"{toy / 'quick.yaml'}: {line}"
+
+
+def test_a_section_in_the_place_of_a_value_is_named(toy):
+    """A number can't become a section."""
+    text = message(overrides={"optimizer.steps.first": 3})
+    assert "'optimizer.steps': Input should be a valid integer (got {'first': 3})" in text
+
+
+def test_a_missing_key_is_named_in_full(toy):
+    """default.yaml must be whole, and so must what an override adds."""
+    text = message(overrides={"caps": {"a": {"low": 1}}})
+    assert text == "configs/toy, preset 'default': 'caps.a.high' is missing: add it"
     (toy / "default.yaml").write_text("name: a\n")
-    assert "'optimizer' is missing: set it in default.yaml" in message()
+    assert message() == "configs/toy, preset 'default': 'optimizer' is missing: add it"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +178,7 @@ def test_a_record_validator_is_told_in_its_own_words():
             if self.number % 2:
                 raise ValueError(f"{self.number} is odd")
 
-    with pytest.raises(ConfigError, match=r"^here: '': 3 is odd"):
+    with pytest.raises(ConfigError, match=r"^here: 3 is odd$"):
         validate(Even, {"number": 3}, "here")
 
 

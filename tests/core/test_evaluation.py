@@ -1,14 +1,21 @@
 """A contest's rows become numbers and one verdict."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from core.errors import DataError
-from core.evaluation import Contest, Evaluation, EvaluationSettings, Verdict, evaluate
+from core.evaluation import (
+    Contest,
+    Evaluation,
+    EvaluationSettings,
+    Looks,
+    Verdict,
+    check_names,
+    evaluate,
+    is_enough,
+    plan_looks,
+)
 from core.evaluation.literal import alternate
-from core.evaluation.sequential import compare_sequentially
 
 SETTINGS = EvaluationSettings(primary_metric="win")
 
@@ -112,16 +119,6 @@ def test_a_contest_unfair_to_itself_gives_cannot_tell():
     assert evaluate(rows, SETTINGS, {}, aa=fair).verdict is Verdict.BETTER
 
 
-def test_a_policy_can_play_twice_in_the_contest_itself():
-    """The A/A row may come from the contest; the second name is no baseline of its own."""
-    settings = SETTINGS.model_copy(update={"aa_policies": ("base", "base again")})
-    rates = {"candidate": 0.3, "incumbent": 0.08, "base": 0.1, "base again": 0.1}
-    result = evaluate(contest(rates), settings, {})
-
-    assert result.aa.policy == "base again"
-    assert [one.policy for one in result.comparisons] == ["incumbent", "base"]
-
-
 def test_equal_policies_are_seldom_called_better():
     """Of 200 contests between equals on 12 leagues about 2.5 % end in 'better'."""
     verdicts = [
@@ -209,48 +206,125 @@ def test_no_literal_test_of_what_is_not_won_or_lost():
     assert result.rates == ("win",)
 
 
-def test_looks_without_room_are_not_taken():
+@pytest.mark.parametrize(
+    ("clusters", "looks", "expected"),
+    [
+        (1000, 4, (288, 480, 768, 1000)),
+        (2400, 4, (576, 1152, 1824, 2400)),
+        (192, 4, (48, 96, 144, 192)),
+        (1000, 1, (1000,)),
+        (100, 2, (48, 100)),
+    ],
+)
+def test_looks_come_after_whole_blocks_or_whole_rounds_of_seats(clusters, looks, expected):
+    """Blocks of 96 leagues where every look then has 48 new ones, else dozens; the last look has whatever is left."""
+    settings = SETTINGS.model_copy(update={"looks": looks})
+
+    assert plan_looks(settings, clusters, (96, 12)).clusters == expected
+
+
+def test_looks_without_room_are_not_planned():
     """48 leagues in 4 looks hold 12 each: one test at the end, and the note says why."""
-    result = evaluate(
-        contest({"candidate": 0.3, "incumbent": 0.08}), SETTINGS.model_copy(update={"looks": 4}), {}
-    )
+    settings = SETTINGS.model_copy(update={"looks": 4})
+    looks = plan_looks(settings, 48, (96, 12), "league")
+    result = evaluate(contest({"candidate": 0.3, "incumbent": 0.08}, looks=looks), settings, {})
 
+    assert looks.clusters == (48,)
     assert result.sequential.looks == ()
-    assert result.sequential.note.startswith("4 looks would hold 12 leagues each and 48 are needed")
-    assert result.primary.level == 0.05
+    assert result.sequential.note == (
+        "no early looks: 4 of them in 48 leagues leave one with 12 new leagues, and 48 are needed; "
+        "tested once, at the end"
+    )
+    assert (result.primary.level, result.primary.repeated) == (0.05, False)
 
 
-def test_looks_with_unequal_strata_are_not_taken():
-    """All of seat 1 first is no fair look."""
-    rows = contest({"candidate": 0.3, "incumbent": 0.08}, clusters=96, seasons=1)
-    unfair = Contest(rows.policies, rows.items, rows.clusters_I, rows.values, np.sort(rows.strata_I))
-    note = evaluate(unfair, SETTINGS.model_copy(update={"looks": 2}), {}).sequential.note
+FOUR_LOOKS = SETTINGS.model_copy(update={"looks": 4})
+PLAN = Looks(clusters=(48, 96, 144, 192))
 
-    assert "unequal numbers" in note
+
+def play(rates, seed=0, seasons=4):
+    """A contest that goes on until the evaluation has seen enough."""
+    for clusters in PLAN.clusters:
+        rows = contest(rates, clusters, seasons, seed, looks=PLAN)
+        if is_enough(rows, FOUR_LOOKS):
+            break
+    return rows
 
 
 def test_a_clear_winner_stops_at_an_early_look():
-    """The first look that crosses ends it; difference, interval and level are those of that look."""
-    settings = SETTINGS.model_copy(update={"looks": 4})
-    result = evaluate(contest({"candidate": 0.5, "incumbent": 0.08}, clusters=192, seasons=4), settings, {})
+    """The first look that crosses ends it, and the verdict says what was not played."""
+    result = evaluate(play({"candidate": 0.5, "incumbent": 0.08}), FOUR_LOOKS, {})
 
-    assert result.sequential.stopped_early
-    assert result.primary.clusters == result.sequential.looks[-1].clusters < 192
-    assert all(not early.crossed for early, _ in pairwise(result.sequential.looks))
-    assert result.primary.level < 0.01
+    assert [look.crossed for look in result.sequential.looks] == [True]
+    assert (result.sequential.stopped_early, result.clusters, result.primary.clusters) == (True, 48, 48)
+    assert result.sequential.note == "stopped at look 1 of 4 after 48 of 192 leagues"
     assert result.verdict is Verdict.BETTER
 
 
-def test_a_contest_still_being_played_is_judged_by_its_plan():
-    """96 of 192 planned leagues are the second of four looks, at the second bound."""
-    settings = SETTINGS.model_copy(update={"looks": 4})
-    rows = contest({"candidate": 0.12, "incumbent": 0.12}, clusters=96, seasons=4)
-    _, design = compare_sequentially(rows, settings, planned_clusters=192)
+def test_the_interval_of_an_early_look_is_wider():
+    """At look 2 of 4 it spans 2.863 standard errors (t of 95 clusters: 2.95) and covers 95 % over all looks."""
+    rows = contest({"candidate": 0.16, "incumbent": 0.12}, clusters=96, seasons=4, looks=PLAN)
+    fixed = evaluate(contest({"candidate": 0.16, "incumbent": 0.12}, 96, 4), SETTINGS, {}).primary
+    result = evaluate(rows, FOUR_LOOKS, {})
+    repeated = result.primary
 
-    assert [(look.number, look.clusters) for look in design.looks] == [(1, 48), (2, 96)]
-    assert design.looks[1].bound == pytest.approx(2.863, abs=1e-3)
-    with pytest.raises(DataError, match="first look needs 100"):
-        compare_sequentially(rows, settings, planned_clusters=400)
+    assert (repeated.difference, repeated.standard_error) == (fixed.difference, fixed.standard_error)
+    assert (repeated.level, repeated.repeated, repeated.method) == (
+        0.05,
+        True,
+        "paired t, repeated over 4 looks",
+    )
+    half = (repeated.interval.high - repeated.interval.low) / 2
+    assert half == pytest.approx(2.937 * fixed.standard_error, rel=2e-3)
+    assert repeated.p_value > fixed.p_value
+    assert "95 % repeated interval" in result.reason
+    assert result.comparisons[0] == repeated
+
+
+def test_interval_and_p_value_agree_at_every_look():
+    """Zero lies outside the repeated interval exactly when the bound is crossed and p is at most 5 %."""
+    for seed in range(6):
+        for clusters in PLAN.clusters:
+            rows = contest({"candidate": 0.18, "incumbent": 0.11}, clusters, 4, seed, looks=PLAN)
+            result = evaluate(rows, FOUR_LOOKS, {})
+            crossed = result.sequential.looks[-1].crossed
+            assert crossed == (result.primary.p_value <= 0.05) == (not result.primary.interval.holds(0.0))
+
+
+def test_stopping_does_not_inflate_the_level():
+    """Of 100 contests between equals about 5 % end in 'better' or 'not better', wherever they ended."""
+    verdicts = [
+        evaluate(play({"candidate": 0.12, "incumbent": 0.12}, seed), FOUR_LOOKS, {}).verdict
+        for seed in range(100)
+    ]
+
+    assert verdicts.count(Verdict.CANNOT_TELL) >= 88
+
+
+def test_a_contest_without_a_winner_is_played_to_the_end():
+    """Nothing stopped, and nothing says so."""
+    result = evaluate(play({"candidate": 0.12, "incumbent": 0.12}, seed=4), FOUR_LOOKS, {})
+
+    assert [look.crossed for look in result.sequential.looks] == [False] * 4
+    assert not result.sequential.stopped_early
+    assert result.sequential.note == "played to the end: 4 looks, 192 leagues"
+
+
+def test_a_look_that_is_not_due_is_refused():
+    """60 leagues are between two looks: there is no bound for them."""
+    rows = contest({"candidate": 0.12, "incumbent": 0.12}, clusters=60, looks=PLAN)
+    with pytest.raises(
+        DataError, match="no look is due after 60 leagues: play on, looks are after 48, 96, 144, 192"
+    ):
+        is_enough(rows, FOUR_LOOKS)
+
+
+def test_rows_played_in_one_go_are_tested_once():
+    """Looks that were not planned before playing can't be had afterwards."""
+    result = evaluate(contest({"candidate": 0.3, "incumbent": 0.08}, clusters=192), FOUR_LOOKS, {})
+
+    assert result.sequential.looks == ()
+    assert result.sequential.note == "played in one go, and tested once, at the end"
 
 
 def test_power_by_hand():
@@ -278,6 +352,8 @@ def test_a_contest_is_saved_byte_for_byte(tmp_path):
         {"candidate": 0.3, "incumbent": 0.08},
         counts={"candidate": {"decisions": 7}},
         stratum_wins={1: 2, 2: 3},
+        looks=Looks(clusters=(48,), note="a fixed design"),
+        design={"seed": "7"},
     )
     rows.save(tmp_path / "first")
     again = Contest.load(tmp_path / "first")
@@ -340,9 +416,7 @@ def test_a_contest_that_does_not_fit_together_is_refused(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"incumbent": "candidate"}, "can't be compared with itself"),
         ({"incumbent": "nobody"}, "'nobody' did not play: candidate, incumbent did"),
-        ({"baselines": ("random",)}, "'random' did not play"),
         ({"primary_metric": "titles"}, "'titles' was not measured: win, points were"),
     ],
 )
@@ -356,3 +430,37 @@ def test_policies_without_a_common_item_are_refused():
     """Nothing in common, nothing to compare."""
     with pytest.raises(DataError, match="no item"):
         paired([np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"primary_metric": "wins"},
+            "primary_metric 'wins' is not in this contest: choose one of win, points",
+        ),
+        (
+            {"incumbent": "nobody"},
+            "incumbent 'nobody' is not in this contest: choose one of candidate, incumbent",
+        ),
+        ({"literal_against": "vor"}, "literal_against 'vor' is not in this contest"),
+    ],
+)
+def test_names_are_checked_before_anything_is_played(change, message):
+    """For a config's validator: what a contest will hold is known before."""
+    with pytest.raises(ValueError, match=message):
+        check_names(SETTINGS.model_copy(update=change), ("win", "points"), ("candidate", "incumbent"))
+    assert check_names(SETTINGS, ("win",), ("candidate", "incumbent")) is SETTINGS
+
+
+def test_nothing_is_compared_with_itself():
+    """Candidate and incumbent have names of their own."""
+    with pytest.raises(ValueError, match="can't be compared with itself"):
+        EvaluationSettings(primary_metric="win", incumbent="candidate")
+
+
+def test_only_what_ends_a_contest_early_belongs_to_it():
+    """A fixed design is the same contest at another level; one with looks is not."""
+    assert EvaluationSettings(primary_metric="win", alpha=0.01).stopping == {}
+    assert FOUR_LOOKS.stopping != EvaluationSettings(primary_metric="win", alpha=0.01, looks=4).stopping
+    assert FOUR_LOOKS.stopping == FOUR_LOOKS.model_copy(update={"worthwhile": 0.01}).stopping

@@ -4,11 +4,13 @@ import errno
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from core.errors import StorageError
+from core.errors import StorageError, StoreError
 from core.files import (
     data_folder,
     digest,
@@ -16,12 +18,39 @@ from core.files import (
     make_folder,
     make_readable,
     need_space,
+    new_folder,
     storage_error,
+    write_bytes,
     write_json,
     write_text,
+    writing,
 )
 
-NOBODY = 65534
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import numpy, safetensors.torch, torch
+from core.errors import StorageError
+from core.files import write_bytes, writing
+
+folder = Path(sys.argv[1])
+weights = {"a": torch.zeros(1 << 18)}
+saves = {
+    "safetensors": lambda path: safetensors.torch.save_file(weights, path),
+    "torch": lambda path: torch.save(weights, path),
+    "torch, open file": lambda path: torch.save(weights, path.open("wb")),
+    "numpy": lambda path: numpy.save(path.open("wb"), weights["a"].numpy()),
+    "ours": lambda path: write_bytes(path, bytes(1 << 20)),
+}
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, 1 << 19))
+for name, save in saves.items():
+    try:
+        with writing(folder / "weights"):
+            save(folder / "weights")
+    except StorageError as error:
+        print(name, error, sep=": ")
+"""
 
 
 def test_the_data_folder_is_where_the_variable_says(monkeypatch):
@@ -87,6 +116,52 @@ def test_a_storage_error_says_what_to_do(number, remedy):
     assert str(error) == f"can't write /data/runs: {os.strerror(number)} {remedy}"
 
 
+def test_a_file_that_can_not_be_finished_is_one_error_whoever_writes_it(tmp_path):
+    """A process that may write half a MiB saves one: torch, safetensors and numpy each say it in their own words."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert [line.partition(": can't write ")[0] for line in lines] == [
+        *("safetensors", "torch", "torch, open file", "numpy", "ours")
+    ]
+    whole = (
+        f"can't write {tmp_path / 'weights'}: File too large (EFBIG); raise the limit on the size of a file"
+    )
+    assert all(whole in line for line in (lines[0], lines[2], lines[4]))
+    assert all("(ENOSPC); free some space" in line for line in (lines[1], lines[3]))
+
+
+def test_a_full_disk_is_recognised_in_a_librarys_words(tmp_path):
+    """What safetensors says when no space is left."""
+    with (
+        pytest.raises(StorageError, match=r"can't write .*: No space left on device \(ENOSPC\); free some"),
+        writing(tmp_path),
+    ):
+        raise RuntimeError("Error while serializing: I/O error: No space left (os error 28)")
+
+
+def test_only_what_the_disk_refuses_becomes_a_storage_error(tmp_path):
+    """Our own errors, even those that are an OSError, and a library's other errors pass as they are."""
+    for error in (StoreError("the database is away"), ValueError("no tensor"), RuntimeError("CUDA error")):
+        with pytest.raises(type(error)) as raised, writing(tmp_path):
+            raise error
+        assert raised.value is error
+
+
+def test_a_new_folder_takes_the_place_of_the_old_one_at_once(tmp_path):
+    """An exception leaves the old one and nothing beside it; a finished one can be read by others."""
+    folder = tmp_path / "deep" / "weights"
+    for content in (b"first", b"second"):
+        with new_folder(folder) as stage:
+            write_bytes(stage / "a", content)
+    with pytest.raises(StorageError), new_folder(folder) as stage:
+        write_bytes(stage, b"a file where the folder is")
+    assert [path.name for path in folder.parent.iterdir()] == ["weights"]
+    assert (folder / "a").read_bytes() == b"second"
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_file_in_the_way_of_a_folder(tmp_path):
     """The data folder is a file: one line, not a traceback."""
     (tmp_path / "home").write_text("")
@@ -103,12 +178,12 @@ def test_too_little_space_is_refused_with_both_figures(tmp_path):
         need_space(tmp_path / "new", 1e6)
 
 
-def test_a_folder_of_somebody_else_is_refused(tmp_path):
+def test_a_folder_of_somebody_else_is_refused(tmp_path, as_a_user):
     """As a user without write permission: StorageError with the folder and what to do."""
     for path in (tmp_path, *tmp_path.parents[:2]):
         path.chmod(0o755)
     tmp_path.chmod(0o555)
-    here, below = (_as_another_user(make_folder, tmp_path / name) for name in (".", "runs"))
+    here, below = (as_a_user(make_folder, tmp_path / name) for name in (".", "runs"))
     tmp_path.chmod(0o755)
     assert here.startswith(
         f"StorageError: {tmp_path} can't be written by this user: change its owner, or set"
@@ -116,27 +191,6 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path):
     assert below.startswith(
         f"StorageError: can't write {tmp_path / 'runs'}: Permission denied (EACCES); change"
     )
-
-
-def _as_another_user(call, *arguments) -> str:
-    """Root may write everywhere, so root's tests become somebody else, in a process of their own."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if os.geteuid() == 0:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-            said = repr(call(*arguments))
-        except OSError as error:
-            said = f"{type(error).__name__}: {error}"
-        os.write(writer, said.encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    os.close(writer)
-    with os.fdopen(reader) as told:
-        return told.read()
 
 
 def test_a_folder_made_readable_can_be_served_by_another_user(tmp_path):

@@ -20,6 +20,7 @@ from core.statistics import (
     obrien_fleming_bounds,
     paired_t,
     paired_test,
+    repeated_p_value,
     sign_flip_interval,
     sign_flip_p_value,
     wilson_interval,
@@ -260,7 +261,7 @@ def test_holm_by_hand():
 )
 def test_obrien_fleming_bounds_of_the_textbook(looks, bounds):
     """Jennison & Turnbull 2000, Group Sequential Methods, table 2.3: C_B at .05."""
-    assert obrien_fleming_bounds(looks) == pytest.approx(bounds, abs=1e-3)
+    assert obrien_fleming_bounds(range(100, 100 * looks + 1, 100)) == pytest.approx(bounds, abs=1e-3)
 
 
 def test_obrien_fleming_bounds_keep_their_level():
@@ -268,15 +269,41 @@ def test_obrien_fleming_bounds_keep_their_level():
     steps = np.random.default_rng(2).normal(size=(20_000, 4)).cumsum(1)
     z = np.abs(steps) / np.sqrt(np.arange(1, 5))
 
-    assert (z >= obrien_fleming_bounds(4)).any(1).mean() == pytest.approx(0.05, abs=0.006)
+    assert (z >= obrien_fleming_bounds((1, 2, 3, 4))).any(1).mean() == pytest.approx(0.05, abs=0.006)
     assert (z >= 1.96).any(1).mean() == pytest.approx(0.126, abs=0.01)
 
 
-@pytest.mark.parametrize(("looks", "alpha"), [(0, 0.05), (9, 0.05), (3, 0.0)])
-def test_obrien_fleming_bounds_refuse_a_bad_plan(looks, alpha):
-    """Nine looks or no level are no plan."""
+def test_unequal_looks_keep_their_level():
+    """Looks after 288, 480, 768 and 1,000 of 1,000 leagues: 5 % of 20,000 random walks cross a bound."""
+    sizes = np.array([288, 480, 768, 1000])
+    steps = np.random.default_rng(3).normal(size=(20_000, 4)) * np.sqrt(np.diff([0, *sizes]))
+    z = np.abs(steps.cumsum(1)) / np.sqrt(sizes)
+    bounds = np.array(obrien_fleming_bounds(sizes.tolist()))
+
+    assert (z >= bounds).any(1).mean() == pytest.approx(0.05, abs=0.006)
+    assert np.allclose(bounds * np.sqrt(sizes), bounds[-1] * np.sqrt(1000))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "alpha"), [((), 0.05), (range(1, 10), 0.05), ((1, 2), 0.0), ((48, 48), 0.05)]
+)
+def test_obrien_fleming_bounds_refuse_a_bad_plan(sizes, alpha):
+    """Nine looks, no level, or a look at nothing new are no plan."""
     with pytest.raises(DataError):
-        obrien_fleming_bounds(looks, alpha)
+        obrien_fleming_bounds(sizes, alpha)
+
+
+def test_a_repeated_p_value_is_the_level_that_would_just_stop():
+    """On the bound it is alpha, at every look; one look is the plain p-value; it falls with |z| and stays above 0."""
+    sizes = (288, 480, 768, 1000)
+    for alpha in (0.05, 0.001):
+        for look, bound in enumerate(obrien_fleming_bounds(sizes, alpha), start=1):
+            assert repeated_p_value(-bound, look, sizes) == pytest.approx(alpha, rel=1e-4)
+    assert repeated_p_value(1.959964, 1, (48,)) == pytest.approx(0.05, rel=1e-4)
+    assert repeated_p_value(0.0, 2, sizes) == 1.0
+    falling = [repeated_p_value(z, 2, sizes) for z in np.linspace(0.1, 30, 40)]
+    assert falling == sorted(falling, reverse=True)
+    assert 0 < falling[-1] < 1e-90
 
 
 def test_minimum_detectable_effect_by_hand():

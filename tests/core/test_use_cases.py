@@ -98,10 +98,19 @@ def test_unknown_names_are_refused_in_one_line(use_case):
         ConfigError, match=rf"unknown preset 'dem' for {use_case.name}: did you mean 'demo'\?"
     ):
         load_config(use_case.config, use_case.name, "dem")
-    with pytest.raises(ConfigError, match=r"unknown key 'sft\.epoch': did you mean 'sft\.epochs'\?"):
-        load_config(use_case.config, use_case.name, "default", {"sft.epoch": 1})
+    for key, meant in (("epoch", "epochs"), ("lr", "learning_rate")):
+        with pytest.raises(ConfigError, match=rf"unknown key 'sft\.{key}': did you mean 'sft\.{meant}'\?"):
+            load_config(use_case.config, use_case.name, "default", {f"sft.{key}": 1})
     with pytest.raises(ConfigError, match=rf"unknown use case 'poker': choose one of .*{use_case.name}"):
         use_case_named("poker")
+
+
+@each
+@pytest.mark.parametrize("key", ["model", "slot"])
+def test_names_are_not_empty(use_case, key):
+    """An empty model would be the folder that the worker runs in, an empty slot a champion nobody finds."""
+    with pytest.raises(ConfigError, match=f"'{key}': is empty: give it a name"):
+        load_config(use_case.config, use_case.name, "default", {key: " "})
 
 
 @each

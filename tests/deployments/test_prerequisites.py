@@ -12,9 +12,9 @@ SCRIPT = Path(__file__).resolve().parents[2] / "deployments" / "prerequisites.sh
 
 @pytest.fixture
 def machine(tmp_path):
-    """A folder that is the whole search path: a system on which almost nothing is installed."""
-    for tool in ("id", "uname"):
-        (tmp_path / tool).symlink_to(shutil.which(tool))
+    """A folder that is the whole search path: a Linux on which almost nothing is installed."""
+    (tmp_path / "id").symlink_to(shutil.which("id"))
+    program(tmp_path, "uname", "#!/bin/sh\necho Linux\n")
     return tmp_path
 
 
@@ -33,12 +33,16 @@ def program(folder, name, text="#!/bin/sh\n"):
     (folder / name).chmod(0o755)
 
 
-def test_a_complete_machine_gives_its_python(machine):
-    """The interpreter itself, not a name that may mean another one later."""
-    for name in ("cc", "c++", "xcode-select"):
+@pytest.mark.parametrize(
+    ("compilers", "chosen"),
+    [(("cc", "c++"), {}), (("clang", "clang++"), {}), (("mine",), {"CC": "mine -m64", "CXX": "mine"})],
+)
+def test_a_complete_machine_gives_its_python(machine, compilers, chosen):
+    """The interpreter itself, not a name that may mean another one later; whatever the compiler is called."""
+    for name in compilers:
         program(machine, name)
     (machine / "python3").symlink_to(sys.executable)
-    done = check(machine)
+    done = check(machine, **chosen)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).name.startswith("python")
 
@@ -51,7 +55,6 @@ def test_an_old_python_is_named(machine):
     assert "missing: Python 3.11 or later (python3 is not)" in done.stderr
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has its own command")
 def test_each_missing_piece_comes_with_its_command(machine):
     """All of it at once, in the words of this system's package manager."""
     program(machine, "apt-get")
@@ -62,3 +65,17 @@ def test_each_missing_piece_comes_with_its_command(machine):
     assert lines[1].endswith("apt-get install -y python3.11 python3.11-venv")
     assert lines[2] == "missing: a C/C++ compiler"
     assert lines[3].endswith("apt-get install -y gcc g++")
+
+
+def test_a_mac_without_its_developer_tools_is_told_of_them(machine):
+    """There, the commands exist before the compiler does."""
+    program(machine, "uname", "#!/bin/sh\necho Darwin\n")
+    program(machine, "xcode-select", "#!/bin/sh\nexit 2\n")
+    for name in ("cc", "c++"):
+        program(machine, name)
+    assert check(machine).stderr.splitlines() == [
+        "missing: Python 3.11 or later",
+        "install: brew install python@3.12",
+        "missing: a C/C++ compiler",
+        "install: xcode-select --install",
+    ]

@@ -1,13 +1,16 @@
 """What is wrong with a run is one clear line in Prefect, and what was there before stays."""
 
 import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from prefect.exceptions import ParameterTypeError
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
-import tasks.collect
 import tasks.open
 from core.errors import ConfigError
 from core.store.engine import engine
@@ -15,6 +18,7 @@ from core.use_cases import UseCaseName
 from flows.evaluate import evaluate
 from flows.export import export
 from flows.fantasy_draft import fantasy_draft
+from flows.release import release
 from flows.tournament import tournament
 from flows.train import train
 
@@ -48,19 +52,57 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
-def test_an_unknown_preset_or_use_case(prefect_server, home):
-    """Refused before the first task, with the choices; nothing is written."""
-    for flow, parameters, choices in (
-        (fantasy_draft, ("dmeo",), "preset: Input should be 'default', 'demo'"),
-        (train, ("poker", "sft", "demo"), "use_case: Input should be 'fantasy_draft'"),
-        (train, ("fantasy_draft", "ppo", "demo"), "algorithm: Input should be 'sft' or 'grpo'"),
-    ):
-        state = flow(*parameters, return_state=True)
-        assert state.is_failed()
-        assert choices in state.message
-        with pytest.raises(ParameterTypeError):
-            state.result()
+@pytest.mark.parametrize(
+    ("flow", "parameters", "words"),
+    [
+        (
+            fantasy_draft,
+            ("dmeo",),
+            "'preset': Input should be 'default', 'demo', 'high_quality' or 'small_gpu' (got",
+        ),
+        (train, ("poker", "sft", "demo"), "'use_case': Input should be 'fantasy_draft' (got 'poker')"),
+        (train, ("fantasy_draft", "ppo", "demo"), "'algorithm': Input should be 'sft' or 'grpo' (got 'ppo')"),
+        (export, ("fantasy_draft", "dpo"), "'method': Input should be 'sft' or 'grpo' (got 'dpo')"),
+        (
+            release,
+            ("fantasy_draft", "onnx"),
+            "'format': Input should be 'lora', 'merged' or 'gguf' (got 'onnx')",
+        ),
+        (
+            tournament,
+            ("fantasy_draft", "demo", None, 7),
+            "'checkpoint': Input should be a valid string (got 7)",
+        ),
+        (evaluate, ("fantasy_draft", "demo", ["a"]), "'overrides': Input should be a mapping (got ['a'])"),
+    ],
+)
+def test_a_parameter_that_is_on_no_form(prefect_server, home, flow, parameters, words):
+    """One line with the parameter, what it may be and what it was; refused before the first task, nothing is written."""
+    line = failed(flow, *parameters)
+    assert line.startswith(f"ConfigError: the parameters of flow {flow.fn.__name__}: {words}")
+    with pytest.raises(ConfigError):
+        flow(*parameters)
     assert list(home.iterdir()) == []
+
+
+def test_a_deployment_refuses_what_is_not_on_its_form(prefect_server):
+    """The server holds the parameters against the form: `prefect deployment run` says which, and makes no run."""
+    train.to_deployment("form").apply()
+    command = ["-m", "prefect", "deployment", "run", "train/form", "--param", "preset=dmeo"]
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, "PREFECT_API_URL": prefect_server, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    line = "Validation failed for field 'preset'. Failure reason: 'dmeo' is not one of ['default', 'demo', "
+    assert line in " ".join((done.stdout + done.stderr).split())
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("train/form")
+        only = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+        assert client.read_flow_runs(deployment_filter=only) == []
 
 
 def test_an_unknown_override(prefect_server, home):
@@ -118,11 +160,12 @@ def test_a_data_folder_that_cannot_be_written(prefect_server, database, monkeypa
     assert "set OVERNIGHT_HOME" in line
 
 
-def test_a_disk_that_is_too_small(prefect_server, home, database, monkeypatch):
+def test_a_disk_that_is_too_small(prefect_server, home, database, small):
     """Said before any work, with both figures."""
-    monkeypatch.setattr(tasks.open, "NEEDED_GIGABYTES", 1e6)
-    line = failed(fantasy_draft, "demo")
-    assert "GB free and this run needs 1000000.0 GB: free some space, or set OVERNIGHT_HOME" in line
+    line = failed(fantasy_draft, "demo", small | {"adapter.r": 10**9})
+    assert re.search(
+        r"has \d+\.\d GB free and this run needs \d{5,}\.\d GB: free some space, or set OVERNIGHT_HOME", line
+    )
     assert not (home / "stages").exists()
 
 
@@ -139,13 +182,15 @@ def test_a_database_that_does_not_answer(prefect_server, earlier, small, monkeyp
     monkeypatch.setenv("OVERNIGHT_DATABASE_URL", given)
 
 
-def test_a_list_of_players_that_cannot_be_used(prefect_server, earlier, small, tmp_path, monkeypatch):
-    """A file that isn't there, and one with too few players: the line of the source, and no snapshot."""
-    monkeypatch.setattr(tasks.collect.collect, "retry_delay_seconds", [0, 0, 0])
+def test_a_list_of_players_that_cannot_be_used(prefect_server, earlier, small, tmp_path):
+    """A file that isn't there is refused before any work, one with too few players when it is read; no snapshot."""
     gone = tmp_path / "players.json"
     overrides = small | {"players.source": "file", "players.path": str(gone)}
     line = failed(export, "fantasy_draft", "sft", "demo", overrides)
-    assert line.startswith(f"SourceError: {gone} can't be read")
+    assert line == (
+        f"ConfigError: configs/fantasy_draft, preset 'demo': 'players': path {gone} doesn't exist: set players.path "
+        "to a JSON or CSV file of players"
+    )
     gone.write_text("[]")
     line = failed(export, "fantasy_draft", "sft", "demo", overrides)
     assert line.startswith(f"DataError: {gone}")

@@ -9,7 +9,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.states import State
 
 from core.dataset import Snapshot
-from core.errors import ConfigError, DataError, InterruptedTraining, ServiceError, StoreError
+from core.errors import ConfigError, DataError, InterruptedTraining, PromotionError, ServiceError, StoreError
 from core.run import open_run
 from core.use_cases import use_case_named
 from tasks.stage import RETRIES, once, progress, record_of
@@ -78,6 +78,20 @@ def test_a_record_of_an_older_kind_is_made_anew(run):
     assert len(calls) == 1
 
 
+def test_what_was_taken_away_is_made_anew(run):
+    """A result whose files lie elsewhere and are gone: 'Cached' would promise what isn't there."""
+    stage, calls = run.stage("rows", 1), []
+    there = iter([True, False])
+
+    def do():
+        return once(run, stage, Snapshot, work_of(calls), nothing, intact=lambda record: next(there))
+
+    assert do() == ROWS
+    assert isinstance(do(), State)
+    assert do() == ROWS
+    assert len(calls) == 2
+
+
 def test_two_runs_that_need_a_stage_at_once_do_it_once(run):
     """The second waits for the first and finds its result."""
     stage, calls, ends = run.stage("rows", 1), [], []
@@ -110,6 +124,7 @@ def test_two_runs_that_need_a_stage_at_once_do_it_once(run):
         (StoreError("gone for a moment"), 4),
         (ServiceError("gone for a moment"), 4),
         (InterruptedTraining("ended from outside"), 4),
+        (PromotionError("changed meanwhile"), 1),
         (DataError("row 3 is no row"), 1),
         (ConfigError("no such preset"), 1),
         (ValueError("a mistake of ours"), 1),

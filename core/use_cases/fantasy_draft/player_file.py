@@ -1,6 +1,7 @@
 """Your own list of players, as JSON or CSV."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,17 +33,21 @@ def read_players(path: Path) -> list[Player]:
     """The players of a file, each checked. Raises: SourceError, DataError."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise SourceError(
             f"{path} can't be read ({error}): set players.path to a JSON or CSV file of players"
         ) from error
-    return parse_players(
-        _csv_rows(text) if path.suffix.lower() == ".csv" else _json_rows(text, path), str(path)
-    )
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from error
+    rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
+    return parse_players(rows, str(path))
 
 
-def _csv_rows(text: str) -> list[Mapping[str, Any]]:
-    return list(csv.DictReader(text.splitlines(), restval=""))
+def _csv_rows(text: str, path: Path) -> list[Mapping[str, Any]]:
+    try:
+        return list(csv.DictReader(io.StringIO(text, newline=""), restval=""))
+    except csv.Error as error:
+        raise DataError(f"{path} is not CSV ({error}): write a header line with {COLUMNS}") from error
 
 
 def _json_rows(text: str, path: Path) -> list[Mapping[str, Any]]:

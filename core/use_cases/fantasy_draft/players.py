@@ -12,6 +12,8 @@ from core.record import Record
 from core.use_cases.fantasy_draft.rules import POOL_COUNTS, POSITIONS, WEEKS, Position
 
 POSITION_NAMES: Mapping[str, Position] = {
+    "FB": "RB",
+    "HB": "RB",
     "PK": "K",
     "DEF": "DST",
     "D/ST": "DST",

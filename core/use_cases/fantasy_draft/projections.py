@@ -18,11 +18,14 @@ PRIOR_GAMES = 6.0
 PRIOR_POINTS: Mapping[Position, float] = {"QB": 12.0, "RB": 5.0, "WR": 5.0, "TE": 3.5, "K": 7.0, "DST": 6.0}
 """Without games to go by, a player is expected to be replaceable."""
 LEAST_POINTS = 0.1
+AROUND_IT = (
+    "every league draws projections and ADP around that; boards are made of the seasons before alone, so rookies are "
+    "missing, and whoever sat out the last one; where the real season is played, managers know who sits out each week"
+)
 ADP_METHOD = (
     "no draft positions are known for these seasons, so ADP was made up: players by value over replacement of the "
     "geometric mean of their projection (three seasons before, weights 1, 0.5, 0.25, shrunk) and of what last season "
-    "alone says; quarterbacks later, kickers and defences last; rookies are missing; every league draws projections "
-    "and ADP around that"
+    f"alone says; quarterbacks later, kickers and defences last; {AROUND_IT}"
 )
 
 

@@ -4,17 +4,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from core.evaluation import Contest, Evaluation
+from core.evaluation import Contest, Estimate, Evaluation
+from core.evaluation.wording import bounds, gap, probability
 from core.reports.figures import confidence_histogram
 from core.reports.markdown import bullets, criterion, heading, percent, picture, table
 from core.reports.story import Story
+from core.use_cases.fantasy_draft.baselines import SAMPLED
 from core.use_cases.fantasy_draft.config import FantasyDraftConfig
-from core.use_cases.fantasy_draft.contest import CONFIDENCE_BINS, SAMPLED
+from core.use_cases.fantasy_draft.drafter import CONFIDENCE_BINS
 from core.use_cases.fantasy_draft.rules import POOL_SLICES, POSITIONS
 from core.use_cases.fantasy_draft.sources import open_source
 
 CANDIDATE, GREEDY = "candidate", "greedy VOR"
 TABLE_SEED = 0
+SFT_LOSS = 0.5
+"""What the seed promises of SFT: the training loss gets below it."""
 
 
 def sections(config: FantasyDraftConfig, story: Story) -> tuple[str, ...]:
@@ -39,8 +43,8 @@ def _training_criteria(story: Story) -> Iterator[str]:
     if curves := [at for at in story.curves.get("sft", []) if at.phase == "train" and "loss" in at.metrics]:
         last = float(np.mean([at.metrics["loss"] for at in curves[-10:]]))
         yield criterion(
-            "SFT loss below 0.5 by the end",
-            last < 0.5,
+            f"SFT loss below {SFT_LOSS} by the end",
+            last < SFT_LOSS,
             f"mean of the last {len(curves[-10:])} steps {last:.3f}, on the teacher's soft labels, whose own entropy is a floor",
         )
     if looks := [at for at in story.curves.get("grpo", []) if at.phase == "eval" and "reward" in at.metrics]:
@@ -50,7 +54,7 @@ def _training_criteria(story: Story) -> Iterator[str]:
         yield criterion(
             "GRPO reward up by more than 20 %",
             gain > 0.2,
-            f"held-out reward of the checkpoint kept {percent(gain, 2)}; its sampled regret is {percent(regret)} smaller. The "
+            f"held-out reward {percent(gain, 2)} higher at the checkpoint kept, its sampled regret {percent(regret)} smaller. The "
             "reward is the value of a whole roster, most of which one pick can't change",
         )
 
@@ -61,16 +65,16 @@ def _contest_criteria(evaluation: Evaluation | None) -> Iterator[str]:
     title = evaluation.estimate(CANDIDATE, "title")
     greedy = evaluation.estimate(GREEDY, "title")
     if title is not None and title.mean is not None:
-        yield criterion("title rate above 15 %", title.mean > 0.15, percent(title.mean))
+        yield criterion("title rate above 15 %", title.mean > 0.15, _rate(title))
     if greedy is not None and greedy.mean is not None:
-        yield criterion("greedy VOR between 10 and 12 %", 0.10 <= greedy.mean <= 0.12, percent(greedy.mean))
+        yield criterion("greedy VOR between 10 and 12 %", 0.10 <= greedy.mean <= 0.12, _rate(greedy))
     if evaluation.literal is not None:
         literal, p_value = evaluation.literal, evaluation.literal.test.p_value
         ahead = literal.wins / literal.trials > literal.other_wins / literal.other_trials
         yield criterion(
-            f"ahead of {literal.policy}, {literal.test.method}, p below 0.05",
+            f"ahead of {literal.policy} on separate leagues, p below 0.05",
             ahead and p_value < 0.05,
-            f"p = {p_value:.3g}, one season a league",
+            f"{literal.test.method}, {probability(p_value)}, one season a league",
         )
     for other, words in (
         ("untrained", "training helped"),
@@ -81,26 +85,44 @@ def _contest_criteria(evaluation: Evaluation | None) -> Iterator[str]:
                 yield criterion(
                     f"{words}: titles, candidate minus {other}, above zero",
                     row.interval.low > 0,
-                    f"{percent(row.difference)} [{percent(row.interval.low)}, {percent(row.interval.high)}]",
+                    f"{gap(row.difference, rate=True)}, {bounds(row, rate=True)}",
                 )
 
 
-def _confidence(contest: Contest | None) -> Iterator[str]:
-    if contest is None or CANDIDATE not in contest.policies:
-        return
-    counts = contest.counts[CANDIDATE]
-    heights = [counts.get(f"confidence bin {place:02d}", 0.0) for place in range(CONFIDENCE_BINS)]
-    middles = (np.arange(CONFIDENCE_BINS) + 0.5) / CONFIDENCE_BINS
-    yield heading("Confidence of the picks")
-    yield picture(
-        confidence_histogram(np.repeat(middles, np.array(heights, int)).tolist()), "confidence of the picks"
+def _rate(estimate: Estimate) -> str:
+    interval = estimate.interval
+    return percent(estimate.mean) + (
+        f", {percent(interval.low)} to {percent(interval.high)}" if interval else ""
     )
-    rows = [
-        (policy, counts["asked"], percent(counts["confidence"]), counts["entropy"])
-        for policy, counts in contest.counts.items()
-        if "asked" in counts
-    ]
-    yield table(("model", "decisions", "mean confidence", "mean entropy, nats"), rows)
+
+
+def _confidence(contest: Contest | None) -> Iterator[str]:
+    if contest is None:
+        return
+    counts_of = ((policy, contest.counts.get(policy, {})) for policy in contest.policies)
+    asked = {policy: counts for policy, counts in counts_of if "confidence" in counts}
+    if not asked:
+        return
+    yield heading("Confidence of the picks")
+    yield "How probable each pick was to the model, among the legal letters; only decisions with a choice are asked."
+    if counts := asked.get(CANDIDATE):
+        heights = [int(counts[f"confidence bin {place:02d}"]) for place in range(CONFIDENCE_BINS)]
+        middles = (np.arange(CONFIDENCE_BINS) + 0.5) / CONFIDENCE_BINS
+        png = confidence_histogram(np.repeat(middles, heights).tolist(), counts["chance"])
+        yield picture(png, f"confidence of the {CANDIDATE}'s picks")
+    yield table(
+        ("model", "decisions", "mean confidence", "a guess", "mean entropy, nats"),
+        [
+            (
+                policy,
+                int(counts["decisions"]),
+                percent(counts["confidence"]),
+                percent(counts["chance"]),
+                counts["entropy"],
+            )
+            for policy, counts in asked.items()
+        ],
+    )
 
 
 def _real_season(config: FantasyDraftConfig, contest: Contest | None) -> Iterator[str]:
@@ -139,10 +161,10 @@ def _players(config: FantasyDraftConfig) -> Iterator[str]:
             (
                 position,
                 where.stop - where.start,
-                float(pool.vor_L_P[0, where].mean()),
-                float(pool.projections_L_P[0, where].mean()),
+                round(float(pool.vor_L_P[0, where].mean()), 1),
+                round(float(pool.projections_L_P[0, where].mean()), 1),
                 pool.name(0, where.start),
-                float(pool.projections_L_P[0, where.start]),
+                round(float(pool.projections_L_P[0, where.start]), 1),
             )
             for position, where in zip(POSITIONS, POOL_SLICES, strict=True)
         ],

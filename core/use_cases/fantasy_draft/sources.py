@@ -1,7 +1,6 @@
 """The sources of players by name."""
 
 from functools import cache
-from pathlib import Path
 
 from core.use_cases.fantasy_draft.board import BoardPlayers
 from core.use_cases.fantasy_draft.config import PlayersSettings
@@ -27,7 +26,7 @@ def open_source(settings: PlayersSettings, *, held_out: bool = False) -> PlayerS
         case "nflverse":
             return _nflverse(seasons)
         case "file":
-            return file_players(Path(settings.path or ""))
+            return file_players(settings.file)
 
 
 @cache

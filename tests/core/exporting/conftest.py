@@ -1,4 +1,4 @@
-"""A random Llama that the converter knows (SmolLM2's tokenizer), an adapter on it, and prompts to replay."""
+"""An adapter on the tiny Llama that the converter knows, and prompts to replay."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,13 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tokenizers import pre_tokenizers
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from core.exporting.config import CardFacts, ReleaseRequest, ReleaseSettings, ReplayPrompt
-from core.language.config import embedded_weights, model_config
-
-WIDTH = 64
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,44 +19,10 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def _tokenizer():
-    """SmolLM2's, whose pre-tokenizer the converter knows; GGUF does not say that digits stand alone."""
-    source = embedded_weights(model_config("smollm2-135m"))
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    backend = tokenizer.backend_tokenizer
-    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), backend.pre_tokenizer])
-    return tokenizer
-
-
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory) -> Path:
-    """Two layers of random weights, tied embeddings; rows of 64, so that no K-quant fits."""
-    folder = tmp_path_factory.mktemp("tiny") / "base"
-    tokenizer = _tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-        initializer_range=0.2,
-    )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_adapter(tiny_model, tmp_path_factory) -> Path:
+def tiny_adapter(tiny_llama, tmp_path_factory) -> Path:
     """A LoRA that changes what the model says; its config names a folder of this machine, as PEFT writes it."""
-    return _write_lora(tiny_model, tmp_path_factory.mktemp("tiny") / "adapter")
+    return _write_lora(tiny_llama, tmp_path_factory.mktemp("tiny") / "adapter")
 
 
 @pytest.fixture
@@ -81,14 +43,7 @@ def _write_lora(base: Path, folder: Path, scale: float = 0.05) -> Path:
     return folder
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch) -> Path:
-    """A data folder of the test's own."""
-    monkeypatch.setenv("OVERNIGHT_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def replay_prompts() -> Callable[[int], tuple[ReplayPrompt, ...]]:
     """Call it for prompts to replay."""
     return _replay_prompts
@@ -104,12 +59,12 @@ def _replay_prompts(count: int) -> tuple[ReplayPrompt, ...]:
 
 
 @pytest.fixture
-def request_for(home, tiny_model, tiny_adapter):
+def request_for(home, tiny_llama, tiny_adapter):
     """A release request for the tiny model, with settings changed by name."""
 
     def make(**settings) -> ReleaseRequest:
         facts = CardFacts(
-            base_model=str(tiny_model),
+            base_model=str(tiny_llama),
             license="apache-2.0",
             summary="A test.",
             method="SFT",
@@ -117,11 +72,11 @@ def request_for(home, tiny_model, tiny_adapter):
         )
         return ReleaseRequest(
             name="tiny",
-            base=str(tiny_model),
+            base=str(tiny_llama),
             adapter=str(tiny_adapter),
             prompts=_replay_prompts(8),
             facts=facts,
-            settings=ReleaseSettings(**{"token_positions": 100, "threads": 2, **settings}),
+            settings=ReleaseSettings(**{"token_positions": 100, **settings}),
         )
 
     return make

@@ -1,22 +1,20 @@
 """GGUF files: damage is found before llama.cpp loads them, and levels are known by name."""
 
+import resource
+
 import pytest
 
-from core.errors import ConfigError, ExportError
-from core.exporting.converter import convert_model, missing_tools
-
-if missing_tools():
-    pytest.skip(f"{missing_tools()}", allow_module_level=True)
-
+from core.errors import ConfigError, ExportError, StorageError
+from core.exporting.converter import convert_model
 from core.exporting.gguf import quantise, read_facts
 from core.exporting.llama_reader import LlamaCppReader
 
 
 @pytest.fixture(scope="module")
-def full(tiny_model, tmp_path_factory):
+def full(tiny_llama, tmp_path_factory):
     """The tiny model as f16 GGUF."""
     path = tmp_path_factory.mktemp("gguf") / "full.gguf"
-    convert_model(tiny_model, path, "tiny")
+    convert_model(tiny_llama, path, "tiny")
     return path
 
 
@@ -61,6 +59,19 @@ def test_an_unknown_level_lists_those_that_exist(full, tmp_path):
     """The line is a list to choose from."""
     with pytest.raises(ConfigError, match=r"'q9': choose from f16, q8_0, q6_k, q5_k_m, q4_k_m, q3_k_m"):
         quantise(full, tmp_path / "x.gguf", "q9")
+
+
+def test_a_disk_that_fills_up_during_the_conversion(tiny_llama, tmp_path):
+    """The converter, a process of its own, may write no file larger than 100 kB: StorageError with what to do."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(
+            StorageError, match=rf"can't write {tmp_path / 'x.gguf'}: File too large \(EFBIG\)"
+        ):
+            convert_model(tiny_llama, tmp_path / "x.gguf", "x")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.errors import ExportError
 from core.exporting.config import Cap, CardFacts, ReleaseRequest, ReleaseSettings
-from core.exporting.converter import missing_tools
-from core.exporting.publish import verify_folder
+from core.exporting.gguf import read_facts
+from core.exporting.publish import missing_files, verify_folder
 from core.exporting.release import release, releases_folder
-from core.language.config import model_config
-from core.language.embedded import embedded_folder
 from core.promotion import ReleaseCheck
 
-needs_llama_cpp = pytest.mark.skipif(missing_tools() is not None, reason="llama.cpp is not built here")
 
-
-@needs_llama_cpp
 def test_every_format_is_published_checked_and_found_again(request_for):
     """LoRA, merged and GGUF appear under their digest, verified; a second release makes the same folders."""
     loose = {"q4_k_m": Cap(kl=1, top1=0.1, choice=0.1)}  # random weights are hard to quantise
@@ -70,7 +66,6 @@ def _names_no_local_path(made, request):
                 assert not any(local.search(str(field.contents())) for field in header.fields.values())
 
 
-@needs_llama_cpp
 def test_a_file_that_is_not_the_model_fails_with_both_figures(request_for):
     """Below a threshold nothing points at the new files, and the line says top-1 and KL."""
     strict = {"q8_0": Cap(kl=1e-9, top1=1.0, choice=1.0)}
@@ -105,13 +100,34 @@ def test_a_base_model_can_be_released_as_it_is(request_for):
     assert config["dtype"] == "bfloat16"
 
 
-@pytest.mark.slow
-@needs_llama_cpp
-def test_the_embedded_model_is_itself_at_q8_and_q4(home, tmp_path, write_lora, replay_prompts):
-    """SmolLM2 with a random LoRA: f16 is exact, q8_0 close, q4_k_m within its wide cap and mostly not K-quants."""
-    from core.exporting.gguf import read_facts  # noqa: PLC0415  (llama.cpp may not be built)
+def test_f16_is_checked_and_not_published_when_only_other_levels_are_asked_for(request_for):
+    """Every level is made from it, so a fault that quantisation would hide is found there."""
+    made = release(request_for(formats=("gguf",), levels=("q8_0",)))
+    assert [row.level for row in made.agreements] == ["q8_0"]
+    assert {path.suffix for path in Path(made.folder("gguf")).iterdir()} == {".gguf", ".json", ".md"}
+    assert len(list(Path(made.folder("gguf")).glob("*.gguf"))) == 1
+    strict = request_for(formats=("gguf",), levels=("q8_0",), caps={"f16": Cap(kl=1e-12, top1=1, choice=1)})
+    with pytest.raises(ExportError, match=r"tiny-f16.gguf is not the model it was made from"):
+        release(strict)
 
-    base = embedded_folder(model_config("smollm2-135m"))
+
+def test_what_is_gone_of_a_release_is_named(request_for):
+    """A deleted folder and a file cut short: both are found by name and size, without reading weights."""
+    made = release(request_for(formats=("lora", "merged"), adapter_gguf=False))
+    assert missing_files(made) == []
+    shutil.rmtree(made.folder("lora"))
+    weights = Path(made.folder("merged")) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    gone = missing_files(made)
+    assert str(weights) in gone
+    assert f"{made.folder('lora')}/manifest.json" in gone
+    assert len(gone) == 1 + len(made.published[0].files) + 1
+
+
+@pytest.mark.slow
+def test_the_embedded_model_is_itself_at_q8_and_q4(home, smollm2, tmp_path, write_lora, replay_prompts):
+    """SmolLM2 with a random LoRA: f16 is exact, q8_0 close, q4_k_m within its wide cap and mostly not K-quants."""
+    base = next(smollm2.glob("smollm2-135m-*"))
     request = ReleaseRequest(
         name="smol",
         base=str(base),
@@ -122,7 +138,9 @@ def test_the_embedded_model_is_itself_at_q8_and_q4(home, tmp_path, write_lora, r
     )
     made = release(request)
     assert made.check is ReleaseCheck.VERIFIED
-    f16, q8, q4 = made.agreements
+    f16, q8, q4, adapter = made.agreements
+    assert (adapter.level, adapter.status) == ("lora-f16", ReleaseCheck.VERIFIED)
+    assert adapter.kl < 1e-4
     assert f16.kl < 1e-4 < q8.kl < 0.02 < q4.kl < 0.5
     assert 8.5 < q8.bits_per_weight < 8.52
     assert 6.1 < q4.bits_per_weight < 6.2
@@ -131,3 +149,6 @@ def test_the_embedded_model_is_itself_at_q8_and_q4(home, tmp_path, write_lora, r
     assert read_facts(Path(made.folder("lora")) / "smol-lora-f16.gguf").parameters == 1_221_120
     again = release(request)
     assert again.published == made.published
+    assert missing_files(made) == []
+    (Path(made.folder("lora")) / "smol-lora-f16.gguf").unlink()
+    assert missing_files(made) == [f"{made.folder('lora')}/smol-lora-f16.gguf"]

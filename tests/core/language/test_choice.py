@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -38,40 +37,20 @@ def test_probabilities_are_a_softmax_over_the_legal_letters(policy, tiny):
         assert found == pytest.approx(logits[letters].softmax(0).numpy(), abs=1e-5)
 
 
-def test_greedy_takes_the_most_probable_and_says_how_sure_it_was(policy):
-    """Confidence is its probability; one legal answer has probability 1 and no entropy."""
-    chosen = policy.choose(PROMPTS, LEGAL)
-    for choice, legal, probabilities in zip(chosen, LEGAL, policy.probabilities(PROMPTS, LEGAL), strict=True):
-        assert choice.index == probabilities.argmax()
-        assert choice.completion == legal[choice.index]
-        assert choice.confidence == pytest.approx(probabilities.max())
-        assert choice.entropy == pytest.approx(-(probabilities * np.log(probabilities)).sum(), abs=1e-9)
-    assert (chosen[2].confidence, chosen[2].entropy) == (1.0, 0.0)
-
-
-def test_draws_follow_the_probabilities_and_the_seed(policy):
-    """400 draws of one prompt: within five standard errors, and the same again with the same seed."""
-    prompts, legal = [PROMPTS[0]] * 400, [LEGAL[0]] * 400
-    drawn = [choice.index for choice in policy.choose(prompts, legal, greedy=False, seed=1)]
-    first = policy.probabilities(PROMPTS[:1], LEGAL[:1])[0][0]
-    assert abs(drawn.count(0) / 400 - first) < 5 * (first * (1 - first) / 400) ** 0.5
-    assert drawn == [choice.index for choice in policy.choose(prompts, legal, greedy=False, seed=1)]
-    assert drawn != [choice.index for choice in policy.choose(prompts, legal, greedy=False, seed=2)]
-
-
-def test_no_prompts_give_no_choices(policy):
-    """An empty batch is fine."""
-    assert policy.choose([], []) == []
+def test_one_legal_answer_is_certain_and_no_prompts_give_nothing(policy):
+    """The last prompt has one answer; an empty batch is fine."""
+    assert policy.probabilities(PROMPTS, LEGAL)[2].tolist() == [1.0]
+    assert policy.probabilities([], []) == []
 
 
 def test_what_can_not_be_chosen_is_refused(policy):
     """Several tokens, no legal answer, and a prompt beyond the context each give one clear line."""
     with pytest.raises(ModelError, match="2 tokens"):
-        policy.choose(["Pick:"], [[" A", " BC"]])
+        policy.probabilities(["Pick:"], [[" A", " BC"]])
     with pytest.raises(DataError, match="without a legal answer"):
-        policy.choose(["Pick:"], [[]])
+        policy.probabilities(["Pick:"], [[]])
     with pytest.raises(DataError, match="longer than the model's context of 1024"):
-        policy.choose(["x" * 2000], [[" A"]])
+        policy.probabilities(["x" * 2000], [[" A"]])
 
 
 def test_the_type_of_the_weights_is_timed_on_a_cpu_and_said(tiny):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from core.evaluation import Contest, EvaluationSettings, evaluate
+from core.evaluation import Contest, EvaluationSettings, Looks, evaluate
 from core.reports import LARGEST_REPORT, Report, comparison_table, evaluation_section, policy_table
 
 
-def evaluation(**change):
+def evaluation(looks=2):
     """A candidate that wins 3 of 4, a baseline that wins 1 of 4, on 96 leagues of 12 seats, two looks."""
     clusters = np.arange(96)
     wins = np.stack([clusters % 4 != 0, clusters // 24 == 0, clusters // 24 == 1]).astype(float)
@@ -23,10 +23,16 @@ def evaluation(**change):
         stratum_wins=dict.fromkeys(range(1, 13), 8),
         cluster_name="league",
         stratum_name="seat",
+        looks=Looks(clusters=(48, 96))
+        if looks == 2
+        else Looks(clusters=(96,), note="a fixed design: one look at the end"),
+        design={"leagues": "96 of 96 planned"},
     )
-    settings = EvaluationSettings(primary_metric="title", candidate="trained", incumbent="untrained", looks=2)
+    settings = EvaluationSettings(
+        primary_metric="title", candidate="trained", incumbent="untrained", looks=looks
+    )
     evidence = {"code revision": "0123abcd", "held-out boards": "77ff"}
-    return evaluate(rows, settings.model_copy(update=change), evidence)
+    return evaluate(rows, settings, evidence)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +52,13 @@ def test_policies_are_ranked_with_their_intervals():
     lines = policy_table(evaluation()).splitlines()
 
     assert lines[0] == "| policy | title | 95 % interval | points |"
-    assert lines[2].startswith("| **trained** | 75.0 % | 66.2 to 83.8 % | 100.8 |")
+    assert lines[2].startswith("| **trained** | 75.0 % | 66.2 to 83.8 % | 100.75 |")
     assert lines[3].startswith("| untrained | 25.0 % |")
 
 
 def test_differences_name_test_and_size():
     """Difference, interval, standard error, p, leagues, and which test it was."""
-    row = comparison_table(evaluation()).splitlines()[2]
+    row = comparison_table(evaluation(looks=1)).splitlines()[2]
 
     assert row.startswith("| untrained | +50.0 points | +37.5 to +62.5 points | 6.3 points |")
     assert row.endswith("| 96 | paired t |")
@@ -69,7 +75,9 @@ def test_differences_name_test_and_size():
         "the same leagues, one item each: only trained won 54, only untrained 6; McNemar exact, p < 0.0001",
         "smallest true difference found with 80 % power at this size: 17.8 points",
         "looks: a fixed design: one look at the end",
-        "| trained | 1,000 | 0 | 3 | 0.30 % | 110,000 | 0.08 s |",
+        "| trained | 1,000 | 0 | 3 | 0.30 % | 110,000 | 80 ms |",
+        "| leagues | 96 of 96 planned |",
+        "Decisions are those a policy was asked for",
         "| code revision | 0123abcd |",
     ],
 )
@@ -93,3 +101,21 @@ def test_a_report_with_all_pictures_stays_small():
 
     assert report.text().count("data:image/png;base64,") == 2
     assert len(report.text()) < LARGEST_REPORT / 4
+
+
+def test_a_contest_that_ended_early_says_so_under_the_verdict():
+    """Which look, and how much of the plan was played; one that went on to the end has no such line."""
+    rows = Contest(
+        policies=("candidate", "incumbent"),
+        items=tuple(map(str, range(48))),
+        clusters_I=np.arange(48),
+        values={"title": np.stack([np.arange(48) % 4 != 0, np.arange(48) % 12 == 0]).astype(float)},
+        cluster_name="league",
+        looks=Looks(clusters=(48, 96)),
+    )
+    settings = EvaluationSettings(primary_metric="title", looks=2)
+    parts = evaluation_section(evaluate(rows, settings, {}), pictures=False)
+
+    assert parts[2] == "The contest stopped at look 1 of 2 after 48 of 96 leagues."
+    assert "looks: stopped at look 1 of 2 after 48 of 96 leagues" in "\n".join(parts)
+    assert "The contest stopped" not in "\n".join(evaluation_section(evaluation(), pictures=False))

@@ -69,6 +69,9 @@ def test_criteria_say_met_or_not():
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (0.0, "0 s"),
+        (0.0000081, "8.1 µs"),
+        (0.0123, "12 ms"),
         (0.42, "0.42 s"),
         (35.4, "35 s"),
         (59.9, "1 min 00 s"),

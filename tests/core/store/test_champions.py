@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
-from core.errors import StoreError
+from core.errors import PromotionError, RecordError
 from core.evaluation import Contest, EvaluationSettings, evaluate
 from core.exporting.results import Release
 from core.promotion import Promotion, ReleaseCheck
@@ -140,7 +140,7 @@ def test_a_champion_that_changed_meanwhile_is_not_overwritten():
     record_promotion("r1", decided("one", "untrained"))
 
     with pytest.raises(
-        StoreError, match=r"changed meanwhile: .* untrained and one is in use now; evaluate again"
+        PromotionError, match=r"changed meanwhile: .* untrained and one is in use now; evaluate again"
     ):
         record_promotion("r1", late)
 
@@ -157,7 +157,7 @@ def test_of_promotions_at_once_one_wins():
         together.wait()
         try:
             return record_promotion("r1", promotion).checkpoint
-        except StoreError as error:
+        except PromotionError as error:
             return str(error)
 
     with ThreadPoolExecutor(6) as pool:
@@ -175,7 +175,7 @@ def test_a_pointer_that_cannot_move_leaves_no_decision_behind():
     with transaction() as session:
         session.execute(text("ALTER TABLE overnight.champions ADD CONSTRAINT never CHECK (slot = 'other')"))
 
-    with pytest.raises(StoreError, match="never"):
+    with pytest.raises(RecordError, match="never"):
         record_promotion("r1", promotion)
 
     assert history(*SLOT) == []
@@ -186,7 +186,7 @@ def test_evidence_that_was_never_recorded_is_refused():
     """No promotion without its evaluation."""
     promotion = decided("one", "untrained").model_copy(update={"evaluation": "made up"})
 
-    with pytest.raises(StoreError, match=r"fk_promotions_evaluation.*record what it names first"):
+    with pytest.raises(RecordError, match=r"fk_promotions_evaluation.*record what it names first"):
         record_promotion("r1", promotion)
 
 
@@ -200,7 +200,7 @@ def test_rollback_goes_back_one_promotion_at_a_time():
     assert in_use() == ("one", "one.gguf")
     rollback(*SLOT, run_id="r1", reason="worse at night")
     assert in_use() == ("untrained", None)
-    with pytest.raises(StoreError, match="no promotion in slot 'default' to undo"):
+    with pytest.raises(PromotionError, match="no promotion in slot 'default' to undo"):
         rollback(*SLOT)
 
     lines = history(*SLOT)
@@ -228,5 +228,5 @@ def test_slots_are_apart():
 
     assert champion("chess", "other") is None
     assert champion("go", "default") is None
-    with pytest.raises(StoreError):
+    with pytest.raises(PromotionError):
         rollback("chess", "other")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect, text
 
-from core.errors import StoreError
+from core.errors import RecordError
 from core.store.engine import engine, transaction
 from core.store.migrate import check, downgrade, migrate
 from core.store.registry import champion
@@ -61,7 +61,7 @@ def test_tables_that_differ_from_the_code_are_named(database):
     with transaction() as session:
         session.execute(text("ALTER TABLE overnight.runs ADD COLUMN mood text"))
 
-    with pytest.raises(StoreError, match=r"not what the code says.*mood"):
+    with pytest.raises(RecordError, match=r"not what the code says.*mood"):
         check()
 
 
@@ -70,13 +70,15 @@ def test_a_database_of_a_newer_overnight_is_refused(database):
     with transaction() as session:
         session.execute(text("UPDATE overnight.alembic_version SET version_num = '9999'"))
 
-    with pytest.raises(StoreError, match=r"not those of this Overnight .*9999.*: install a newer one"):
+    with pytest.raises(RecordError, match=r"not those of this Overnight .*9999.*: install a newer one"):
         migrate()
 
 
 def test_a_database_without_tables_says_so(empty_database):
     """One line, not a traceback of SQL."""
-    with pytest.raises(StoreError, match=r'refused: relation "overnight.champions" does not exist') as raised:
+    with pytest.raises(
+        RecordError, match=r'refused: relation "overnight.champions" does not exist'
+    ) as raised:
         champion("chess", "default")
 
     assert "\n" not in str(raised.value)

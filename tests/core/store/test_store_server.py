@@ -10,16 +10,18 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
-from core.errors import StoreError
+from core.errors import ConfigError, RecordError, StoreError
 from core.store import server
+from core.store.cluster import known_cluster
 from core.store.engine import engine, transaction
+from core.store.migrate import migrate
 
 REPOSITORY = Path(__file__).parents[3]
 START = "from core.store import server; server.start(); print(server.running())"
 WRITE = """
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from core.store.engine import transaction
 with transaction() as session:
     session.execute(text("INSERT INTO kept VALUES (2)"))
@@ -129,34 +131,35 @@ def test_a_lost_connection_says_that_nothing_was_kept(killable):
     assert kept() == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
-def test_root_is_told_what_to_open_and_nothing_is_opened(embedded):
+def test_root_is_told_what_to_open_and_nothing_is_opened(embedded, monkeypatch):
     """A data folder that others can't pass is refused by name, and keeps its mode."""
     embedded.chmod(0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
 
-    with pytest.raises(StoreError, match=f"chmod o\\+x {embedded}`, set OVERNIGHT_HOME"):
+    with pytest.raises(ConfigError, match=f"chmod o\\+x {embedded}`, set OVERNIGHT_HOME"):
         server.start()
 
     assert embedded.stat().st_mode & 0o777 == 0o700
     assert not (embedded / "postgres").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may use anyone's folder")
-def test_a_folder_of_someone_else_is_refused(embedded, monkeypatch):
-    """The message names its owner."""
-    (embedded / "postgres").mkdir()
+def test_a_folder_of_someone_else_is_refused(embedded, as_a_user):
+    """The message names its owner: root's, for a user."""
+    embedded.chmod(0o777)
+    (embedded / "postgres").symlink_to("/usr")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "geteuid", lambda: 12345)
-        with pytest.raises(StoreError, match="belongs to"):
-            server.start()
+    said = as_a_user(server.start)
+
+    assert said.startswith(
+        f"ConfigError: {embedded / 'postgres'} belongs to root: run as that user, set OVERNIGHT"
+    )
 
 
 def test_a_path_too_long_for_a_socket_is_refused(embedded, monkeypatch):
     """The message says by how much, and what to set."""
     monkeypatch.setenv("OVERNIGHT_HOME", str(embedded / ("x" * 100)))
 
-    with pytest.raises(StoreError, match="bytes too long to hold a socket: set OVERNIGHT_HOME"):
+    with pytest.raises(ConfigError, match="bytes too long to hold a socket: set OVERNIGHT_HOME"):
         server.start()
 
 
@@ -165,7 +168,7 @@ def test_another_major_version_is_refused(embedded):
     (embedded / "postgres").mkdir()
     (embedded / "postgres" / "PG_VERSION").write_text("17\n")
 
-    with pytest.raises(StoreError, match="was made by PostgreSQL 17 and this installation has 18"):
+    with pytest.raises(ConfigError, match="was made by PostgreSQL 17 and this installation has 18"):
         server.start()
 
 
@@ -174,7 +177,7 @@ def test_files_that_are_no_database_stay(embedded):
     (embedded / "postgres").mkdir()
     (embedded / "postgres" / "letter.txt").write_text("dear")
 
-    with pytest.raises(StoreError, match="holds files but no database: move it away"):
+    with pytest.raises(ConfigError, match="holds files but no database: move it away"):
         server.start()
 
     assert (embedded / "postgres" / "letter.txt").read_text() == "dear"
@@ -190,24 +193,105 @@ def test_with_a_database_of_the_users_nothing_is_started(home, monkeypatch):
     assert list(home.iterdir()) == []
 
 
+UNREADABLE = "names a database of kind 'unreadable'"
+
+
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("kind", "url", "said"),
     [
-        ("postgresql://ann:secret@127.0.0.1:1/shop", r"can't reach postgresql://ann:\*\*\*@127.0.0.1:1/shop"),
-        ("postgres://127.0.0.1:1/shop?password=secret", "can't reach postgresql://127.0.0.1:1/shop"),
-        ("mysql://ann:secret@host/shop", "names a database of kind 'mysql'"),
-        ("ann:secret@host", "names a database of kind 'unreadable'"),
-        ("postgresql://ann:secret@host:port/shop", "names a database of kind 'unreadable'"),
+        (
+            StoreError,
+            "postgresql://ann:secret@127.0.0.1:1/shop",
+            "can't reach postgresql://ann:***@127.0.0.1:1/shop",
+        ),
+        (
+            StoreError,
+            "postgres://127.0.0.1:1/shop?password=secret",
+            "can't reach postgresql://127.0.0.1:1/shop",
+        ),
+        (ConfigError, "mysql://ann:secret@host/shop", "names a database of kind 'mysql'"),
+        (ConfigError, "ann:secret@host", UNREADABLE),
+        (ConfigError, "postgresql://ann:secret@host:port/shop", UNREADABLE),
+        (ConfigError, "postgresql://ann:secret@127.0.0.1/shop?mood=x", 'invalid connection option "mood"'),
     ],
 )
-def test_a_database_out_of_reach_is_one_line_without_the_password(monkeypatch, url, said):
-    """What, where, and what to do; the connection isn't retried."""
+def test_an_address_that_leads_nowhere_is_one_line_without_the_password(monkeypatch, kind, url, said):
+    """What, where, and what to do; only a server that may come back is worth another try."""
     monkeypatch.setenv("OVERNIGHT_DATABASE_URL", url)
 
-    with pytest.raises(StoreError, match=said) as raised:
+    with pytest.raises(kind) as raised:
         engine().connect()
 
     message = str(raised.value)
+    assert said in message
     assert "\n" not in message
     assert "secret" not in message
     assert "OVERNIGHT_DATABASE_URL" in message
+
+
+@pytest.mark.parametrize("wrong", [{"username": "stranger", "password": "secret"}, {"database": "nowhere"}])
+def test_a_server_that_turns_the_user_away_is_not_asked_again(database_server, monkeypatch, wrong):
+    """No such user, no such database: somebody has to change something."""
+    url = database_server.set(**wrong).render_as_string(hide_password=False)
+    monkeypatch.setenv("OVERNIGHT_DATABASE_URL", url)
+
+    with pytest.raises(
+        ConfigError, match=r"turns this user away: .*correct OVERNIGHT_DATABASE_URL"
+    ) as raised:
+        engine().connect()
+
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("password", [":wrong", ""])
+def test_a_wrong_password_is_not_tried_again(embedded, monkeypatch, password):
+    """A server that wants one, given another or none."""
+    server.start()
+    (embedded / "postgres" / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+    known_cluster().call("pg_ctl", "reload", "-D", str(embedded / "postgres"))
+    with monkeypatch.context() as patch:
+        address = f"postgresql://postgres{password}@/postgres?host={embedded / 'postgres'}"
+        patch.setenv("OVERNIGHT_DATABASE_URL", address)
+        with pytest.raises(ConfigError, match="turns this user away"):
+            engine().connect()
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("57P01", StoreError),  # the server is being shut down
+        ("40001", StoreError),  # two transactions in each other's way
+        ("53300", StoreError),  # too many connections
+        ("42501", ConfigError),  # this user may not
+        ("28000", ConfigError),
+        ("25006", ConfigError),  # a copy that only reads
+        ("23505", RecordError),  # there is such a row already
+        ("42P01", RecordError),  # no such table
+    ],
+)
+def test_what_the_database_refuses_is_tried_again_only_if_it_may_pass(database, state, kind):
+    """By SQLSTATE, as the server sends it."""
+    with pytest.raises(kind) as raised, transaction() as session:
+        session.execute(text(f"DO $$ BEGIN RAISE 'no, really' USING ERRCODE = '{state}'; END $$"))
+
+    assert type(raised.value) is kind
+    assert "no, really" in str(raised.value)
+
+
+def test_a_user_without_rights_is_told_what_to_grant(empty_database, database_server, monkeypatch):
+    """The tables can't be made: ConfigError, one line, no password."""
+    with transaction() as session:
+        session.execute(text("DROP ROLE IF EXISTS overnight_guest"))
+        session.execute(text("CREATE ROLE overnight_guest LOGIN PASSWORD 'secret'"))
+    guest = make_url(empty_database).set(username="overnight_guest", password="secret")
+    with monkeypatch.context() as patch:
+        patch.setenv("OVERNIGHT_DATABASE_URL", guest.render_as_string(hide_password=False))
+        with pytest.raises(
+            ConfigError, match=r"does not let this user in or write: permission denied.*GRANT"
+        ) as raised:
+            migrate()
+        engine().dispose()
+    with transaction() as session:
+        session.execute(text("DROP ROLE overnight_guest"))
+
+    assert "secret" not in str(raised.value)

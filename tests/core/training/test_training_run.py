@@ -1,6 +1,7 @@
 """Whole training runs on a tiny model, in this process and in one of their own."""
 
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from core.config import ROOT
 from core.dataset import write_snapshot
-from core.errors import DataError, DivergedError, ModelError
+from core.errors import DataError, DivergedError, ModelError, StorageError
+from core.store.registry import find_checkpoint, lineage, record_checkpoint
 from core.training.checkpoints import latest_checkpoint
 from core.training.config import AdapterSettings
 from core.training.launch import train
@@ -33,14 +35,16 @@ def held_out(folder: Path, name: str) -> list[float]:
 
 
 def test_sft_learns_the_choice_and_grpo_goes_on_from_it(tmp_path, tiny, choices, spec_of, settings_of):
-    """The held-out loss falls under SFT; GRPO starts from its adapter with a KL of 0 and never ends worse."""
-    settings = settings_of["sft"](learning_rate=3e-2, epochs=4)
+    """The held-out loss falls under SFT; GRPO starts from its adapter with a KL of 0 and ends better."""
+    settings = settings_of["sft"](learning_rate=1e-2, epochs=3)
     taught = train_here(spec_of(tiny, choices, tmp_path / "sft", settings, adapter=AdapterSettings()))
     assert taught.metrics["loss"] < taught.metrics["start_loss"]
     assert taught.parents == (choices.sha256,)
-    tuned = train_here(spec_of(tiny, choices, tmp_path / "grpo", settings_of["grpo"](), start=taught))
+    better = settings_of["grpo"](learning_rate=1e-2, epochs=4)
+    tuned = train_here(spec_of(tiny, choices, tmp_path / "grpo", better, start=taught))
     assert tuned.metrics["start_kl"] == pytest.approx(0, abs=1e-6)
-    assert tuned.metrics["regret_greedy"] <= tuned.metrics["start_regret_greedy"]
+    assert tuned.metrics["regret_greedy"] < tuned.metrics["start_regret_greedy"]
+    assert (tuned.method, tuned.notes["kept_start"]) == ("grpo", False)
     assert tuned.parents == (choices.sha256, taught.sha256)
     assert tuned.kind == "adapter"
     saved = json.loads((Path(tuned.path) / "adapter_config.json").read_text())
@@ -61,13 +65,49 @@ def test_every_estimator_raises_the_expected_reward(  # noqa: PLR0917
     assert max(rewards[1:]) > rewards[0]
 
 
-def test_a_run_that_makes_things_worse_returns_the_start(tmp_path, tiny, choices, spec_of, settings_of):
-    """With a learning rate of nearly nothing no look is strictly better, so step 0 is kept."""
-    tuned = train_here(
-        spec_of(tiny, choices, tmp_path / "run", settings_of["grpo"](learning_rate=1e-12, epochs=1))
-    )
+def test_a_run_that_makes_nothing_better_keeps_its_start(tmp_path, tiny, choices, spec_of, settings_of):
+    """With a learning rate of nearly nothing no look is strictly better: the untrained model's adapter is empty."""
+    idle = settings_of["grpo"](learning_rate=1e-12, epochs=1)
+    tuned = train_here(spec_of(tiny, choices, tmp_path / "run", idle))
     assert tuned.notes["best_step"] == 0
+    assert tuned.notes["said"][-1].startswith("kept its start, the untrained model: no step of 6 had a lower")
     assert all("lora_A" in name or not any(value) for name, value in weights(tuned.path).items())
+
+
+def test_the_checkpoint_it_started_from_is_returned_and_stays_what_it_was_in_the_store(  # noqa: PLR0917
+    tmp_path, tiny, choices, spec_of, settings_of, database
+):
+    """GRPO that beats nothing gives SFT's own checkpoint: one digest, one record, one lineage; its notes say why."""
+    taught = train_here(spec_of(tiny, choices, tmp_path / "sft", settings_of["sft"](epochs=1)))
+    record_checkpoint(None, taught)
+    idle = settings_of["grpo"](learning_rate=1e-12, epochs=1)
+    kept = train_here(spec_of(tiny, choices, tmp_path / "grpo", idle, start=taught))
+    same = ("kind", "path", "sha256", "base_model", "method", "parents")
+    assert [getattr(kept, name) for name in same] == [getattr(taught, name) for name in same]
+    assert kept.notes["kept_start"]
+    assert kept.notes["said"][-1] == (
+        f"kept its start, {taught.label}: no step of 6 had a lower held-out regret_greedy"
+    )
+    assert kept.metrics["regret_greedy"] == kept.metrics["start_regret_greedy"]
+    record_checkpoint(None, kept)
+    assert find_checkpoint(taught.sha256) == taught
+    assert lineage(kept.sha256) == [taught]
+
+
+def test_what_was_left_out_is_noted_by_reason(tmp_path, tiny, spec_of, settings_of):
+    """A group of equal rewards and one longer than the context: counted in the checkpoint's notes."""
+    rows = [
+        {"id": name, "prompt": prompt, "completions": [" A", " B"], "rewards": rewards, "split": "train"}
+        for name, prompt, rewards in (
+            ("good", "Pick:", [0.0, 1.0]),
+            ("equal", "Pick:", [1.0, 1.0]),
+            ("long", "x" * 2000, [0.0, 1.0]),
+        )
+    ]
+    snapshot = write_snapshot(tmp_path / "rows", "grpo", rows)
+    trained = train_here(spec_of(tiny, snapshot, tmp_path / "run", settings_of["grpo"](epochs=1)))
+    assert trained.notes["dropped"] == {"equal rewards": 1, "longer than the context": 1}
+    assert "1 groups to train on, 0 held out, 2 left out" in trained.notes["said"]
 
 
 @pytest.mark.slow
@@ -131,6 +171,20 @@ def test_the_workers_error_comes_back_as_itself(tmp_path, tiny, choices, spec_of
     )
     with pytest.raises(ModelError, match=r"top_layers 9 is more than the 2 of"):
         train(spec)
+
+
+def test_a_disk_that_is_full_is_one_clear_line(tmp_path, tiny, choices, spec_of, settings_of):
+    """The worker may write no file larger than 16 kB: its checkpoint fails, and the line comes back without a file."""
+    spec = spec_of(tiny, choices, tmp_path / "run", settings_of["sft"](), adapter=AdapterSettings(r=16))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match=rf"can't write {tmp_path / 'run'}") as error:
+            train(spec)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(error.value)
+    assert not spec.result.exists()
 
 
 @pytest.mark.slow

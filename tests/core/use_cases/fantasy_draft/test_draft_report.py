@@ -56,7 +56,7 @@ def test_training_criteria_are_those_of_the_seed():
     text = lines(Story(curves={"sft": sft, "grpo": grpo}))
     assert "**met**: SFT loss below 0.5 by the end (mean of the last 10 steps 0.485, on" in text
     assert "**met**: GRPO reward up by more than 20 %" in text
-    assert "held-out reward of the checkpoint kept 25.00 %; its sampled regret is 50.0 % smaller" in text
+    assert "held-out reward 25.00 % higher at the checkpoint kept, its sampled regret 50.0 % smaller" in text
 
 
 def test_what_was_not_reached_is_said():
@@ -74,21 +74,27 @@ def test_what_was_not_reached_is_said():
 def test_contest_criteria_name_every_promise():
     """Title rate, greedy VOR's own rate, the textbook test, and what training and the shortlist did."""
     text = lines(Story(evaluation=evaluated((40, 5, 11, 8))))
-    assert "**met**: title rate above 15 % (40.0 %)" in text
-    assert "**met**: greedy VOR between 10 and 12 % (11.0 %)" in text
+    assert "**met**: title rate above 15 % (40.0 %, 30.2 % to 49.8 %)" in text
+    assert "**met**: greedy VOR between 10 and 12 % (11.0 %, 4.8 % to 17.2 %)" in text
     assert re.search(
-        r"\*\*met\*\*: ahead of greedy VOR, .*, p below 0\.05 \(p = .*, one season a league\)", text
+        r"\*\*met\*\*: ahead of greedy VOR on separate leagues, p below 0\.05 \(.*, p [=<] .*, one season a league\)",
+        text,
     )
-    assert "**met**: training helped: titles, candidate minus untrained, above zero (35.0 % [" in text
+    assert (
+        "**met**: training helped: titles, candidate minus untrained, above zero (+35.0 points, 95 % interval +23.6 to +46.4 points)"
+        in text
+    )
     assert "**met**: more than the shortlist's order: titles, candidate minus first of the shortlist" in text
 
 
 def test_a_significant_loss_is_no_promise_kept():
     """Far behind greedy VOR the two-sided p-value is small as well: not met."""
-    text = lines(Story(evaluation=evaluated((2, 5, 40, 40))))
-    assert "**not met**: title rate above 15 % (2.0 %)" in text
-    assert "**not met**: greedy VOR between 10 and 12 % (40.0 %)" in text
-    assert re.search(r"\*\*not met\*\*: ahead of greedy VOR, .*p below 0\.05 \(p = [\d.e-]+,", text)
+    evaluation = evaluated((2, 5, 33, 40))
+    text = lines(Story(evaluation=evaluation))
+    assert evaluation.literal.test.p_value < 0.01
+    assert "**not met**: title rate above 15 % (2.0 %, 0.0 % to 4.8 %)" in text
+    assert "**not met**: greedy VOR between 10 and 12 % (33.0 %, " in text
+    assert "**not met**: ahead of greedy VOR on separate leagues, p below 0.05 (chi-squared, p" in text
     assert "**not met**: more than the shortlist's order" in text
 
 
@@ -114,15 +120,16 @@ def test_the_player_table_has_every_position():
 
 def test_confidence_is_shown_for_every_model_that_was_asked():
     """Scripts are not asked; a model that met only forced picks has nothing to show."""
-    counts = {"asked": 10.0, "confidence": 0.6, "entropy": 0.5, "confidence bin 12": 10.0}
+    bins = {f"confidence bin {place:02d}": 10.0 * (place == 12) for place in range(20)}
+    counts = {"decisions": 10.0, "confidence": 0.6, "entropy": 0.5, "chance": 0.125, **bins}
     text = lines(
         Story(contest=contest_of((1, 1, 1, 1), candidate=counts, untrained=counts | {"confidence": 0.2}))
     )
-    assert "| candidate | 10 | 60.0 % | 0.5 |" in text
-    assert "| untrained | 10 | 20.0 % | 0.5 |" in text
+    assert "| candidate | 10 | 60.0 % | 12.5 % | 0.5 |" in text
+    assert "| untrained | 10 | 20.0 % | 12.5 % | 0.5 |" in text
     assert "| greedy VOR | 10" not in text
-    assert "![confidence of the picks](picture)" in text
-    assert "*nothing to show*" in lines(Story(contest=contest_of((1, 1, 1, 1), candidate={"decisions": 3.0})))
+    assert "![confidence of the candidate's picks](picture)" in text
+    assert "## Confidence" not in lines(Story(contest=contest_of((1, 1, 1, 1), candidate={"decisions": 3.0})))
 
 
 def test_the_one_real_season_stands_apart():
@@ -138,4 +145,4 @@ def test_a_reward_that_starts_at_nothing_has_no_percentage(first):
     """No division by zero: '–', and not met."""
     grpo = [at("eval", step, reward=first + step, regret_greedy=1.0, regret_sampled=0.0) for step in (0, 5)]
     text = lines(Story(curves={"grpo": grpo}))
-    assert "**not met**: GRPO reward up by more than 20 % (held-out reward of the checkpoint kept –" in text
+    assert "**not met**: GRPO reward up by more than 20 % (held-out reward – higher" in text

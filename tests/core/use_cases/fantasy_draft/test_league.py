@@ -1,10 +1,12 @@
 """Tournaments: the same whatever the chunk, the company or the number of leagues."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from core.use_cases.fantasy_draft.draft import Draft, OpponentField
-from core.use_cases.fantasy_draft.league import Purpose, Tournament, blocks_of, generator, play
+from core.use_cases.fantasy_draft.league import Purpose, Tournament, blocks_of, generator, join, play
 from core.use_cases.fantasy_draft.policies import greedy_vor, noisy, random_legal, vona, vor_with_needs
 from core.use_cases.fantasy_draft.rules import POSITION_OF, TEAMS
 from core.use_cases.fantasy_draft.shortlist import first_of_shortlist
@@ -37,6 +39,18 @@ def test_fewer_leagues_are_the_first_of_more():
     assert np.array_equal(few.simulated.points_above_mean_L_K, many.simulated.points_above_mean_L_K[:24])
 
 
+@pytest.mark.parametrize("cuts", [(0, 48, 120), (0, 96, 120), (0, 12, 60, 108, 120)])
+def test_leagues_played_in_parts_are_those_played_in_one_go(cuts):
+    """Cut within a block or between two: picks, seasons and league numbers are the same to the last bit."""
+    policy = noisy(vor_with_needs, 0.3)
+    whole = play(policy, 120, 2, 11, PLAYERS)
+    parts = join([play(policy, last, 2, 11, PLAYERS, first=first) for first, last in pairwise(cuts)])
+
+    assert _same(parts, whole)
+    assert parts.league_ids_L.tolist() == list(range(120))
+    assert np.array_equal(parts.seats_L, whole.seats_L)
+
+
 def test_more_seasons_leave_the_first_ones_alone():
     """Each season has a stream of its own."""
     two, four = play(vona, 24, 2, 11, PLAYERS).simulated, play(vona, 24, 4, 11, PLAYERS).simulated
@@ -61,7 +75,7 @@ def test_seats_are_balanced_and_everything_is_counted():
     tournament = play(vona, 36, 1, 13, PLAYERS)
 
     assert np.bincount(tournament.seats_L).tolist() == [3] * TEAMS
-    assert tournament.decisions == 36 * 16
+    assert tournament.picks == 36 * 16
     assert tournament.league_ids_L.tolist() == list(range(36))
     assert tournament.invalid_L.sum() == tournament.substituted_L.sum() == 0
     assert tournament.actual is None
@@ -91,11 +105,11 @@ def test_the_same_seed_means_other_leagues_for_another_purpose():
 
 
 def test_the_last_block_may_be_partial():
-    """100 leagues are a block of 96 and one of 4."""
-    assert [(block.number, block.leagues) for block in blocks_of(100, 1, Purpose.CONTEST)] == [
-        (0, 96),
-        (1, 4),
-    ]
+    """100 leagues are a block of 96 and one of 4; from the 48th on the first has 48."""
+    places = [(block.number, block.first, block.leagues) for block in blocks_of(100, 1, Purpose.CONTEST)]
+    assert places == [(0, 0, 96), (1, 0, 4)]
+    later = [(block.number, block.first, block.leagues) for block in blocks_of(100, 1, Purpose.CONTEST, 48)]
+    assert later == [(0, 48, 48), (1, 0, 4)]
 
 
 def test_random_drafters_use_every_position():

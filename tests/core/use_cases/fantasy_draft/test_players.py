@@ -79,11 +79,12 @@ def test_a_bad_row_is_one_clear_line(changes, message):
 
 
 def test_positions_have_several_names():
-    """DEF, D/ST and PK are what others call DST and K; other columns are left out."""
+    """DEF, D/ST, PK and FB are what others call DST, K and RB; other columns are left out."""
     parsed = parse_players(
         [
             {"id": 7, "name": "Bears", "position": "D/ST", "projected_points": 6, "expert": "me"},
             {"id": 8, "name": "Leg", "position": "pk", "projected_points": "8.5", "adp": ""},
+            {"id": 9, "name": "Ram", "position": "FB", "projected_points": 2},
         ],
         "list",
     )
@@ -91,6 +92,7 @@ def test_positions_have_several_names():
     assert [(player.id, player.position, player.adp) for player in parsed] == [
         ("7", "DST", None),
         ("8", "K", None),
+        ("9", "RB", None),
     ]
 
 
@@ -129,6 +131,19 @@ def test_files_that_are_no_lists_of_players(tmp_path: Path):
         read_players(path)
     path.write_text('{"players": []}')
     with pytest.raises(DataError, match="holds no list of objects"):
+        read_players(path)
+    path.write_bytes('[{"name": "José"}]'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"players\.json is not UTF-8 text"):
+        read_players(path)
+
+
+def test_a_csv_may_quote_what_it_likes(tmp_path: Path):
+    """A quoted field with a line's end inside is one field; a field no CSV can have is told."""
+    path = tmp_path / "players.csv"
+    path.write_text('name,position,projected_points\n"Two\nLines",QB,20\n')
+    assert [player.name for player in read_players(path)] == ["Two\nLines"]
+    path.write_text(f'name,position,projected_points\n"{"x" * 200_000}",QB,20\n')
+    with pytest.raises(DataError, match=r"players\.csv is not CSV"):
         read_players(path)
 
 

