@@ -4,6 +4,7 @@ Merged deeply and validated before any work starts; what is wrong is named with 
 """
 
 import difflib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -50,6 +51,7 @@ def load_config(
     where = f"configs/{folder}, preset '{preset}'"
     for key, value in (overrides or {}).items():
         values = _laid_over(kind, values, _nested(key, value), f"{where}, overrides")
+    _need_finite(values, where)
     return validate(kind, values, where)
 
 
@@ -85,6 +87,15 @@ def validate(kind: type[AnyRecord], values: dict[str, Any], where: str) -> AnyRe
             by_key.setdefault(_key(kind, item["loc"]), []).append(item)
         problems = "; ".join(_problem(kind, key, items) for key, items in by_key.items())
         raise ConfigError(f"{where}: {problems}") from error
+
+
+def _need_finite(values: dict[str, Any], where: str, prefix: str = "") -> None:
+    """No setting means anything at infinity, and the store can't hold one. Raises: ConfigError."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            _need_finite(value, where, f"{prefix}{key}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{where}: '{prefix}{key}' is {value}: give a number")
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:

@@ -22,10 +22,14 @@ from core.use_cases import use_case_named
 from tasks.stage import RETRIES
 
 
-def note_end(_flow: object, flow_run: FlowRun, state: State[Any]) -> None:
-    """Write down that a run ended without a report; one that never got as far as the store is left alone."""
+def note_end(flow: object, flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  (called by keyword)
+    """Write down that a run ended without a report; one that never got as far as the store is left alone.
+
+    Prefect calls this on a cancellation while the run is still 'cancelling'.
+    """
+    ended = "cancelled" if state.is_cancelling() else state.type.value.lower()
     with suppress(OvernightError):
-        finish_run(str(flow_run.id), state.name.lower() if state.name else state.type.value.lower())
+        finish_run(str(flow_run.id), ended)
 
 
 ENDINGS: dict[str, Any] = {"on_failure": [note_end], "on_crashed": [note_end], "on_cancellation": [note_end]}

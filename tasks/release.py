@@ -7,7 +7,7 @@ from core.dataset import Snapshot
 from core.evaluation import Evaluation
 from core.exporting.config import CardFacts, ReleaseFormat, ReleaseRequest, ReplayPrompt
 from core.exporting.converter import missing_tools
-from core.exporting.publish import missing_files
+from core.exporting.publish import is_intact
 from core.exporting.results import Release
 from core.language.config import model_config
 from core.run import Run
@@ -51,7 +51,7 @@ def release(
         Release,
         lambda _folder: export(request),
         lambda run_id, made: record_release(run_id, made, checkpoint.sha256),
-        intact=lambda made: not missing_files(made),
+        intact=is_intact,
     )
 
 

@@ -108,16 +108,16 @@ def verify_folder(folder: Path) -> list[str]:
     return sorted([*changed, *(present ^ set(entries))])
 
 
-def missing_files(release: Release) -> list[str]:
-    """The published files that are gone, or no longer as large as they were; quick, unlike `verify_folder`."""
-    sizes = {Path(made.path) / file: size for made in release.published for file, size in made.files.items()}
-    gone = {path for path, size in sizes.items() if not path.is_file() or path.stat().st_size != size}
-    manifests = {Path(made.path) / MANIFEST for made in release.published}
-    return sorted(str(path) for path in gone | {path for path in manifests if not path.is_file()})
+def is_intact(release: Release) -> bool:
+    """Whether all that was published is still there, byte for byte."""
+    return all(_is_intact(Path(made.path)) for made in release.published)
 
 
 def _is_intact(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file() and not verify_folder(folder)
+    try:
+        return not verify_folder(folder)
+    except ExportError:
+        return False
 
 
 def _files(folder: Path) -> list[str]:

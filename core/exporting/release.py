@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import ExportError
 from core.exporting.card import write_card
-from core.exporting.config import NOT_QUANTISED, ReleaseFormat, ReleaseRequest
+from core.exporting.config import LEVELS, NOT_QUANTISED, ReleaseFormat, ReleaseRequest
 from core.exporting.converter import INSTALL_HINT, convert_adapter, missing_tools
 from core.exporting.lora import write_adapter
 from core.exporting.merge import Merge, merge_adapter
@@ -186,8 +186,15 @@ def _require_agreement(name: str, agreements: tuple[Agreement, ...]) -> None:
         if row.status is ReleaseCheck.FAILED:
             raise ExportError(
                 f"{row.file} is not the model it was made from (top-1 agreement {row.top1:.1%}, KL {row.kl:.3g} nats "
-                f"a token): {row.reason}; release {name} at a better level, q8_0 or f16"
+                f"a token): {row.reason}; {_remedy(name, row.level)}"
             )
+
+
+def _remedy(name: str, level: str) -> str:
+    better = LEVELS[: LEVELS.index(level)] if level in LEVELS else ()
+    if better:
+        return f"release {name} at a better level: {', '.join(better)}"
+    return "this level rounds next to nothing, so merge or conversion went wrong: don't serve it"
 
 
 def _reason(merge: Merge, agreements: tuple[Agreement, ...]) -> str:

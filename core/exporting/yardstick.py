@@ -10,7 +10,7 @@ from core.exporting.converter import llama_cpp_version
 from core.exporting.gguf import read_facts, write_files
 from core.exporting.publish import staging_folder
 from core.exporting.replay import EncodedPrompt
-from core.files import data_folder, digest, make_folder, write_json, writing
+from core.files import data_folder, digest, file_digest, make_folder, write_json, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Yardstick:
     def files(self, levels: Sequence[str]) -> dict[str, Path]:
         """The base model at each level, quantised when it is not there yet. Raises: ExportError, StorageError."""
         targets = {level: self.folder / f"{self.sha256[:12]}-{level}.gguf" for level in levels}
-        missing = {level: target for level, target in targets.items() if not target.is_file()}
+        missing = {level: target for level, target in targets.items() if not _is_whole(target)}
         if missing:
             self._quantise(missing)
         return targets
@@ -42,6 +42,7 @@ class Yardstick:
                 read_facts(made[level])
                 with writing(target):
                     made[level].replace(target)
+                write_json(_seal(target), {"sha256": file_digest(target)})
 
     def known_kl(self, level: str, prompts: Sequence[EncodedPrompt]) -> float | None:
         """The base model's KL at a level on these prompts, when it was measured before."""
@@ -57,3 +58,15 @@ class Yardstick:
     def _figure(self, level: str, prompts: Sequence[EncodedPrompt]) -> Path:
         tokens = [prompt.tokens for prompt in prompts if prompt.every_position]
         return self.folder / f"{self.sha256[:12]}-{level}-{digest(tokens)[:12]}.json"
+
+
+def _seal(file: Path) -> Path:
+    return file.with_suffix(".sha256.json")
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a file is there as it was written: llama.cpp may load a damaged one without a word."""
+    try:
+        return bool(json.loads(_seal(file).read_text())["sha256"] == file_digest(file))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

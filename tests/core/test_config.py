@@ -186,3 +186,10 @@ def test_an_empty_file_is_an_empty_mapping(tmp_path):
     """Comments only."""
     (tmp_path / "a.yaml").write_text("# later\n")
     assert read_yaml(tmp_path / "a.yaml") == {}
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_setting_is_a_number_that_can_be_written_down(toy, value):
+    """Infinity passes 'above zero', means nothing, and no database holds it: refused, and named."""
+    with pytest.raises(ConfigError, match=r"'optimizer\.learning_rate' is -?(inf|nan): give a number"):
+        load_config(Settings, "toy", "default", {"optimizer.learning_rate": value})

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -29,6 +30,7 @@ from prefect import flow, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 from core.store.registry import record_run
+from tasks.open import ENDINGS
 
 class DraftError(ValueError): ...
 
@@ -38,11 +40,11 @@ def train(seconds):
     update_progress_artifact(bar, progress=50.0, description="step 1 of 2")
     time.sleep(seconds)
 
-@flow(name="tiny")
+@flow(name="tiny", **ENDINGS)
 def tiny(preset: str = "good"):
     asked = {"use_case": "tiny", "config_digest": "c", "code_revision": "k", "config": {}}
     record_run(run_id=str(flow_run.id), preset=preset, **asked)
-    train({"long": 300}.get(preset, 2))
+    train({"long": 300, "cancelled": 300, "killed": 300}.get(preset, 2))
     if preset == "bad":
         raise DraftError("boards/2015.json: player 7 has no position")
     folder = pathlib.Path(os.environ["OVERNIGHT_HOME"], "runs", str(flow_run.id))
@@ -100,7 +102,7 @@ def run(address, *arguments):
 
 def ask(address, path, body):
     code, answer = address.get(path, json.dumps(body))
-    assert code == 200, answer
+    assert code in (200, 201), answer
     return json.loads(answer)
 
 
@@ -115,6 +117,15 @@ def recorded(preset):
     with transaction() as session:
         query = text("SELECT status FROM overnight.runs WHERE preset = :preset")
         return session.execute(query, {"preset": preset}).all()
+
+
+def newest(address):
+    body = {
+        "sort": "EXPECTED_START_TIME_DESC",
+        "limit": 1,
+        "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}},
+    }
+    return ask(address, "/flow_runs/filter", body)[0]["id"]
 
 
 def pids():
@@ -188,6 +199,26 @@ def test_an_unknown_deployment_is_one_clear_line(address):
     done = run(address, "-m", "deployments.follow", "tiny/never")
     assert done.returncode == 1
     assert done.stderr.strip() == "error: the server has no deployment tiny/never: `make up` deploys it"
+
+
+def test_a_run_that_is_cancelled_is_cancelled_in_the_store_too(address, tiny):
+    """By the button of the UI, which asks the server for the same state."""
+    run(address, "-m", "prefect", "deployment", "run", tiny, "--param", "preset=cancelled").check_returncode()
+    assert until(lambda: recorded("cancelled") == [("running",)])
+    flow_run = newest(address)
+    ask(address, f"/flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING"}})
+    assert until(lambda: recorded("cancelled") != [("running",)])
+    assert recorded("cancelled") == [("cancelled",)]
+
+
+def test_a_run_that_is_killed_is_crashed_in_the_store_too(address, tiny):
+    """Its process can't say so; the worker that watched it does."""
+    run(address, "-m", "prefect", "deployment", "run", tiny, "--param", "preset=killed").check_returncode()
+    assert until(lambda: recorded("killed") == [("running",)])
+    with transaction() as session:
+        query = text("SELECT process FROM overnight.runs WHERE preset = 'killed'")
+        os.kill(session.execute(query).scalar_one(), signal.SIGKILL)
+    assert until(lambda: recorded("killed") == [("crashed",)])
 
 
 def test_stop_leaves_no_run_behind(address, tiny):

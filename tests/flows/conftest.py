@@ -21,6 +21,7 @@ SMALL: Mapping[str, Any] = {
     "contest.leagues": 12,
     "contest.seasons": 4,
     "release.prompts": 8,
+    "release.levels": ["f16"],  # what q8_0 does to a random model is luck
 }
 PATIENCE = 60
 """Seconds until Prefect has written down what a finished run told it."""

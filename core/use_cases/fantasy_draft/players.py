@@ -23,6 +23,10 @@ POSITION_NAMES: Mapping[str, Position] = {
 """What sources call positions."""
 
 
+MOST_POINTS = 100.0
+"""A game: about twice what anybody ever had."""
+
+
 class Player(Record):
     """Somebody who can be drafted. Points are PPR points a game."""
 
@@ -33,7 +37,7 @@ class Player(Record):
     """Abbreviation of his NFL team; empty for a free agent."""
     bye_week: int = Field(default=0, ge=0, le=WEEKS)
     """0 when he has none."""
-    projected_points: float = Field(gt=0, allow_inf_nan=False)
+    projected_points: float = Field(gt=0, le=MOST_POINTS, allow_inf_nan=False)
     adp: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Average draft position, from 1; None when nobody says."""
     adp_sd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -54,7 +58,7 @@ def parse_players(rows: Iterable[Mapping[str, Any]], where: str) -> list[Player]
         if times > 1:
             numbers = [str(n) for n, player in enumerate(players, start=1) if player.id == player_id]
             raise DataError(
-                f"{where}: id '{player_id}' occurs {times} times (rows {', '.join(numbers)}): "
+                f"{where}: id {player_id!r} occurs {times} times (rows {', '.join(numbers)}): "
                 "give every player an id of his own"
             )
     return players
@@ -72,7 +76,7 @@ def _parse(row: Mapping[str, Any], where: str) -> Player:
         return Player(**known)
     except ValidationError as error:
         first = error.errors()[0]
-        who = known.get("name") or known["id"] or "no name"
+        who = " ".join(str(known.get("name") or known["id"] or "no name").split())
         raise DataError(f"{where} ({who}): {_remedy(str(first['loc'][0]), first, known)}") from error
 
 
@@ -84,7 +88,7 @@ def _remedy(column: str, problem: Mapping[str, Any], known: Mapping[str, Any]) -
         return f"position '{value}' is unknown: use one of {', '.join(POSITIONS)}"
     if column == "projected_points":
         shown = "NaN" if isinstance(value, float) and math.isnan(value) else value
-        return f"projected_points is {shown}: give points a game, above zero"
+        return f"projected_points is {shown}: give points a game, above zero and at most {MOST_POINTS:g}"
     return f"{column} is {value!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 

@@ -29,6 +29,7 @@ def collect(config: FantasyDraftConfig, folder: Path, progress: Progress) -> Sna
         progress(len(parts) / 4, f"the teacher drafts ({split})")
         parts.append(_demonstrations(config, split, examples))
         parts.append(_scenarios(config, split, None))
+    progress(1.0, "every decision is a row")
     return write_snapshot(
         folder,
         "decisions",
@@ -48,6 +49,7 @@ def reward(config: FantasyDraftConfig, decisions: Snapshot, folder: Path, progre
         progress(number / 2, f"finishing drafts for every candidate ({split})")
         scored |= {row["id"]: row for row in _scenarios(config, split, config.reward.name).rows}
     rows = (_scored(row, scored) for row in read_rows(decisions))
+    progress(1.0, "every candidate is scored")
     return write_snapshot(folder, "rewards", rows, parents=(decisions.sha256,), notes=decisions.notes)
 
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.errors import ExportError
 from core.exporting.config import Cap, CardFacts, ReleaseRequest, ReleaseSettings
 from core.exporting.gguf import read_facts
-from core.exporting.publish import missing_files, verify_folder
+from core.exporting.publish import is_intact, verify_folder
 from core.exporting.release import release, releases_folder
 from core.promotion import ReleaseCheck
 
@@ -111,17 +111,38 @@ def test_f16_is_checked_and_not_published_when_only_other_levels_are_asked_for(r
         release(strict)
 
 
-def test_what_is_gone_of_a_release_is_named(request_for):
-    """A deleted folder and a file cut short: both are found by name and size, without reading weights."""
-    made = release(request_for(formats=("lora", "merged"), adapter_gguf=False))
-    assert missing_files(made) == []
-    shutil.rmtree(made.folder("lora"))
+@pytest.mark.parametrize(
+    "damage", ["a folder is gone", "a file is shorter", "one bit has flipped", "no manifest"]
+)
+def test_a_release_that_was_damaged_is_no_longer_intact(request_for, damage):
+    """Whatever happened to a published file, however small; released again, it is whole."""
+    request = request_for(formats=("lora", "merged"), adapter_gguf=False)
+    made = release(request)
+    assert is_intact(made)
     weights = Path(made.folder("merged")) / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    gone = missing_files(made)
-    assert str(weights) in gone
-    assert f"{made.folder('lora')}/manifest.json" in gone
-    assert len(gone) == 1 + len(made.published[0].files) + 1
+    if damage == "a folder is gone":
+        shutil.rmtree(made.folder("lora"))
+    elif damage == "no manifest":
+        (weights.parent / "manifest.json").unlink()
+    else:
+        content = weights.read_bytes()
+        weights.write_bytes(
+            content[:-1] + (bytes([content[-1] ^ 1]) if damage == "one bit has flipped" else b"")
+        )
+    assert not is_intact(made)
+    assert is_intact(release(request))
+
+
+def test_a_damaged_yardstick_is_made_again(request_for, home):
+    """The base model's own file, cut short or changed by a bit: the next release of other prompts quantises it anew."""
+    request = request_for(formats=("gguf",), levels=("q8_0",), caps={"q8_0": Cap(kl=9, top1=0, choice=0)})
+    release(request)
+    kept = next((home / "models" / "gguf").glob("*-q8_0.gguf"))
+    whole = kept.read_bytes()
+    for first, damaged in ((1, whole[:1000]), (2, whole[:-1] + bytes([whole[-1] ^ 1]))):
+        kept.write_bytes(damaged)
+        release(request.model_copy(update={"prompts": request.prompts[first:]}))
+        assert kept.read_bytes() == whole
 
 
 @pytest.mark.slow
@@ -149,6 +170,4 @@ def test_the_embedded_model_is_itself_at_q8_and_q4(home, smollm2, tmp_path, writ
     assert read_facts(Path(made.folder("lora")) / "smol-lora-f16.gguf").parameters == 1_221_120
     again = release(request)
     assert again.published == made.published
-    assert missing_files(made) == []
-    (Path(made.folder("lora")) / "smol-lora-f16.gguf").unlink()
-    assert missing_files(made) == [f"{made.folder('lora')}/smol-lora-f16.gguf"]
+    assert is_intact(made)

@@ -61,6 +61,11 @@ def _with(changes: dict, row: int = 3) -> list[dict]:
             {"projected_points": math.nan},
             r"row 4 \(QB number 3\): projected_points is NaN: give points a game",
         ),
+        (
+            {"projected_points": 1e300},
+            r"projected_points is 1e\+300: give points a game, above zero and at most 100",
+        ),
+        ({"name": "two\nlines", "position": None}, r"^list, row 4 \(two lines\): has no position"),
         ({"projected_points": -1.5}, r"row 4 \(QB number 3\): projected_points is -1.5: give points a game"),
         (
             {"projected_points": "many"},
