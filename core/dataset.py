@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 class ScoredGroup(Record):
     """Completions of one prompt with what each was worth: the row every training method reads.
 
-    `weights` is the distribution to imitate (SFT); `rewards` is what each completion earned (GRPO).
+    `weights` is the distribution to imitate (SFT); `rewards` is what each completion earned (every method but SFT).
     A group whose completions are all the legal answers is a *choice*: the policy is a softmax over them.
     """
 

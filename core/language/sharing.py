@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from typing import Any
 
 CHECKED = frozenset(
-    {"llama", "qwen2", "qwen3", "mistral", "phi3", "olmo2", "smollm3", "granite", "gpt_neox", "gemma3_text"}
+    {
+        "gemma",
+        "gemma3_text",
+        "gpt_neox",
+        "granite",
+        "llama",
+        "mistral",
+        "olmo2",
+        "phi3",
+        "qwen2",
+        "qwen3",
+        "smollm3",
+    }
 )
 """Architectures whose log-probabilities and gradients were held against the plain computation (see the tests)."""
 
@@ -20,15 +32,14 @@ class Sharing:
 def sharing(config: Any, longest: int) -> Sharing:
     """Whether a model of this `transformers` config shares prompts in groups of up to `longest` tokens."""
     kind = config.model_type
-    if kind not in CHECKED:
-        return _plain(f"architecture '{kind}' has not been checked with shared prompts")
     if getattr(config, "attn_logit_softcapping", None):
         return _plain(f"'{kind}' caps its attention scores")
+    if kind not in CHECKED:
+        return _plain(f"architecture '{kind}' has not been checked with shared prompts")
+    if getattr(config, "use_bidirectional_attention", None):
+        return _plain(f"'{kind}' is set to let tokens see what follows them")
     if getattr(config, "attention_dropout", 0.0):
         return _plain(f"'{kind}' drops attention weights in training")
-    window = _window(config)
-    if window is not None and window < longest:
-        return _plain(f"'{kind}' looks back {window} tokens, and the longest row has {longest}")
     original = _rope(config).get("original_max_position_embeddings")
     if (
         original is not None
@@ -43,14 +54,6 @@ def sharing(config: Any, longest: int) -> Sharing:
 
 def _plain(reason: str) -> Sharing:
     return Sharing(shared=False, reason=f"each completion is computed with its own prompt: {reason}")
-
-
-def _window(config: Any) -> int | None:
-    window = getattr(config, "sliding_window", None)
-    layers = getattr(config, "layer_types", None)
-    if layers is not None:
-        return window if "sliding_attention" in layers else None
-    return window if getattr(config, "use_sliding_window", True) else None
 
 
 def _rope(config: Any) -> dict[str, Any]:

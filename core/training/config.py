@@ -1,6 +1,6 @@
 """Settings of the training methods. Needs no torch, so that a flow's form can be drawn without it."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -93,7 +93,82 @@ class GrpoSettings(TrainingSettings):
         return self
 
 
-MethodSettings = SftSettings | GrpoSettings
+class DpoSettings(TrainingSettings):
+    """DPO (Rafailov et al. 2023, arXiv:2305.18290) and its variants, on pairs from scored groups."""
+
+    method: Literal["dpo"] = "dpo"
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """For an adapter; the paper's 1e-6 is for all of a model's weights."""
+    beta: float = Field(default=0.1, gt=0)
+    """How strongly the policy is held to the one that training starts from (tau of IPO)."""
+    loss_type: Literal["sigmoid", "ipo", "robust"] = "sigmoid"
+    """sigmoid: the paper's. ipo: Azar et al. 2023, on means over a completion's tokens. robust: unbiased where a share
+    `label_smoothing` of the pairs is the wrong way round (Ray Chowdhury et al. 2024)."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """The share of pairs that are the wrong way round; with 'sigmoid' that is cDPO."""
+    pairs: Literal["all", "best"] = "all"
+    """all: every two completions of a group with unequal rewards. best: those with the best reward against the others."""
+    max_pairs: int | None = Field(default=None, ge=1)
+    """Pairs of one group at most: those with the largest difference in reward."""
+    min_difference: float = Field(default=0.0, ge=0)
+    """Completions whose rewards differ by this or less are no pair: what noise decides teaches nothing."""
+
+    @model_validator(mode="after")
+    def _smoothing_has_an_effect(self) -> Self:
+        if self.loss_type == "ipo" and self.label_smoothing:
+            raise ValueError(
+                "loss_type 'ipo' has no label_smoothing: leave it at 0, or use 'sigmoid' or 'robust'"
+            )
+        return self
+
+
+class KtoSettings(TrainingSettings):
+    """KTO (Ethayarajh et al. 2024, arXiv:2402.01306) on completions that are each desirable or not."""
+
+    method: Literal["kto"] = "kto"
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """For an adapter; the paper's 5e-7 to 5e-6 is for all of a model's weights."""
+    beta: float = Field(default=0.1, gt=0)
+    """How strongly the policy is held to the one that training starts from."""
+    desirable_above: float | Literal["mean"] = 0.0
+    """A completion is desirable when its reward is above this, or above its group's mean."""
+    desirable_weight: float = Field(default=1.0, gt=0)
+    """lambda_D of eq. 8. The paper asks for desirable_weight x desirable completions / (undesirable_weight x undesirable
+    ones) between 1 and 4/3."""
+    undesirable_weight: float = Field(default=1.0, gt=0)
+    """lambda_U of eq. 8."""
+
+
+class PpoSettings(TrainingSettings):
+    """One iteration of PPO (Schulman et al. 2017, arXiv:1707.06347, algorithm 1) on logged sessions of decisions.
+
+    The decisions were drawn by the policy that training starts from; `epochs` passes over them are the paper's K.
+    """
+
+    method: Literal["ppo"] = "ppo"
+    learning_rate: float = Field(default=5e-5, gt=0)
+    epochs: int = Field(default=3, ge=1)
+    clip_range: float = Field(default=0.2, gt=0, lt=1)
+    gamma: float = Field(default=0.99, ge=0, le=1)
+    """What a reward is worth one decision later."""
+    lam: float = Field(default=0.95, ge=0, le=1)
+    """lambda of generalised advantage estimation (Schulman et al. 2016): 0 trusts the values, 1 the rewards."""
+    value_coefficient: float = Field(default=0.5, ge=0)
+    """c1 of eq. 9: the weight of the value head's squared error."""
+    value_clip_range: float | None = Field(default=None, gt=0)
+    """How far a value may move from the old one, in units of reward; null: no limit (the paper has none)."""
+    value_learning_rate: float = Field(default=1e-3, gt=0)
+    """The value head's own step: it starts from nothing."""
+    whiten: bool = True
+    """Bring the advantages of all decisions to mean 0 and standard deviation 1."""
+    max_kl: float | None = Field(default=None, gt=0)
+    """As for GRPO."""
+
+
+MethodSettings = Annotated[
+    SftSettings | GrpoSettings | DpoSettings | KtoSettings | PpoSettings, Field(discriminator="method")
+]
+"""The settings of whatever the trainer can do."""
 
 Method = Literal["sft", "grpo"]
-"""The training methods, by the names of their sections in a config."""
+"""The training methods that a use case's config has a section for, by the names of those sections."""

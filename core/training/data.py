@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -15,7 +15,21 @@ from core.dataset import ScoredGroup, Snapshot, read_rows
 from core.errors import DataError
 from core.language.row import TokenGroup
 from core.language.tokens import completion_tokens, prompt_tokens
-from core.training.config import MethodSettings
+from core.training.config import KtoSettings, MethodSettings, PpoSettings
+from core.training.left_out import unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a group stands in a session, and what its one completion was worth there (PPO)."""
+
+    session: str
+    step: int
+    value: float = 0.0
+    """What the value head expected here before training, in units of reward."""
+    advantage: float = 0.0
+    target: float = 0.0
+    """What the value head is to expect: the value plus the advantage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +42,14 @@ class TrainingGroup:
     weights: tuple[float, ...] = ()
     reference: tuple[float, ...] = ()
     """Log-probability of every completion token under the policy that training started from."""
+    mismatched: int = 0
+    """How many of the completions, at the end, belong to another prompt and have no reward (KTO's reference point)."""
+    decision: Decision | None = None
+
+    @property
+    def own(self) -> int:
+        """How many completions are the prompt's own."""
+        return len(self.tokens.completions) - self.mismatched
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +76,61 @@ def load_groups(
     train: list[TrainingGroup] = []
     held_out: list[TrainingGroup] = []
     dropped: Counter[str] = Counter()
+    broken: set[str] = set()
     for values in read_rows(snapshot):
         row = _row(values, snapshot)
-        group = _tokenise(row, tokenizer)
-        reason = _unusable(row, group, settings, context_length)
+        group = _tokenise(row, tokenizer, settings)
+        reason = unusable(row, group.tokens, settings, context_length)
         if reason:
             dropped[reason] += 1
-        elif row.split == "train" and settings.method == "grpo" and len(set(group.rewards)) == 1:
-            dropped["equal rewards"] += 1
+            broken.add(_session(row))
         else:
             (train if row.split == "train" else held_out).append(group)
+    if isinstance(settings, PpoSettings):
+        train, held_out = (_whole_sessions(groups, broken, dropped) for groups in (train, held_out))
     if not train:
         raise DataError(
             f"{snapshot.path} leaves nothing to train on by {settings.method}: {snapshot.counts.get('rows', 0)} rows, "
             f"left out: {dict(dropped) or 'none'}; collect more rows, or look at the reward"
         )
     _one_shape(train + held_out, settings, snapshot)
-    return GroupData(tuple(train), evenly(held_out, settings.eval_groups), dict(dropped))
+    held_out = list(evenly(held_out, settings.eval_groups))
+    if isinstance(settings, KtoSettings):
+        train, held_out = (with_mismatched(groups, context_length) for groups in (train, held_out))
+        if not any(group.mismatched for group in train):
+            raise DataError(
+                f"{snapshot.path} has one prompt only, and kto measures its reference point on completions of another "
+                "prompt: collect more rows, or train by dpo"
+            )
+    return GroupData(tuple(train), tuple(held_out), dict(dropped))
+
+
+def with_mismatched(groups: Sequence[TrainingGroup], context_length: int) -> list[TrainingGroup]:
+    """Give every prompt as many completions of the group before it as it has own ones (the first, those of the last).
+
+    On groups of one completion these are TRL's mismatched pairs, a batch being all groups. What would be longer than the
+    context, and what answers the same prompt, is left out.
+    """
+    found = []
+    for group, before in zip(groups, [*groups[-1:], *groups[:-1]], strict=True):
+        room = context_length - len(group.tokens.prompt)
+        others = [before.tokens.completions[place % before.own] for place in range(group.own)]
+        others = [tokens for tokens in others if len(tokens) <= room]
+        if before.tokens.prompt == group.tokens.prompt:
+            others = []
+        tokens = TokenGroup(group.tokens.prompt, (*group.tokens.completions, *others))
+        found.append(replace(group, tokens=tokens, mismatched=len(others)))
+    return found
+
+
+def _whole_sessions(
+    groups: Sequence[TrainingGroup], broken: set[str], dropped: Counter[str]
+) -> list[TrainingGroup]:
+    """Without the sessions of which a decision is missing: its reward would be lost to those before it."""
+    whole = [group for group in groups if group.decision and group.decision.session not in broken]
+    if len(whole) < len(groups):
+        dropped["session incomplete"] += len(groups) - len(whole)
+    return whole
 
 
 def evenly(groups: Sequence[TrainingGroup], count: int) -> tuple[TrainingGroup, ...]:
@@ -91,6 +151,10 @@ class GroupBatch:
     rewards_B_G: Tensor
     weights_B_G: Tensor
     reference_N: Tensor
+    mismatched_B_G: Tensor
+    """Completions of another prompt: for KTO's reference point only."""
+    values_B: Tensor | None = None
+    """What the value head expects at each prompt's end (PPO only)."""
 
     @classmethod
     def of(cls, groups: Sequence[TrainingGroup], device: torch.device | str = "cpu") -> Self:
@@ -98,15 +162,18 @@ class GroupBatch:
         sizes = [len(group.tokens.completions) for group in groups]
         width = max(sizes)
         lengths = [len(completion) for group in groups for completion in group.tokens.completions]
+        own_B_1 = torch.tensor([group.own for group in groups])[:, None]
+        place_G, sizes_B_1 = torch.arange(width), torch.tensor(sizes)[:, None]
         places = [b * width + g for b, size in enumerate(sizes) for g in range(size)]
         return cls(
             groups=tuple(groups),
             completion_N=torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)).to(device),
             place_M=torch.tensor(places, device=device),
-            legal_B_G=(torch.arange(width) < torch.tensor(sizes)[:, None]).to(device),
+            legal_B_G=(place_G < own_B_1).to(device),
             rewards_B_G=_padded((group.rewards for group in groups), width, device),
             weights_B_G=_padded((group.weights for group in groups), width, device),
             reference_N=torch.tensor([value for group in groups for value in group.reference], device=device),
+            mismatched_B_G=((place_G >= own_B_1) & (place_G < sizes_B_1)).to(device),
         )
 
     @property
@@ -138,7 +205,9 @@ def _row(values: dict[str, object], snapshot: Snapshot) -> ScoredGroup:
         ) from error
 
 
-def _tokenise(row: ScoredGroup, tokenizer: PreTrainedTokenizerBase) -> TrainingGroup:
+def _tokenise(
+    row: ScoredGroup, tokenizer: PreTrainedTokenizerBase, settings: MethodSettings
+) -> TrainingGroup:
     """Completions without a reward are left out of logged groups by the stage that writes them; here they are NaN."""
     tokens = TokenGroup(
         prompt_tokens(tokenizer, row.prompt),
@@ -149,29 +218,15 @@ def _tokenise(row: ScoredGroup, tokenizer: PreTrainedTokenizerBase) -> TrainingG
     weights = (
         tuple(weight / total for weight in row.weights) if total > 0 else (1.0,) * (len(row.completions) == 1)
     )
-    return TrainingGroup(row.id, tokens, rewards, weights)
+    decision = None
+    if isinstance(settings, PpoSettings):
+        decision = Decision(_session(row), row.metadata.get("step", 0))
+    return TrainingGroup(row.id, tokens, rewards, weights, decision=decision)
 
 
-def _unusable(
-    row: ScoredGroup, group: TrainingGroup, settings: MethodSettings, context_length: int
-) -> str | None:
-    """Why a row can't be used, or None."""
-    completions = group.tokens.completions
-    if not group.tokens.prompt:
-        return "empty prompt"
-    if not all(completions):
-        return "empty completion"
-    if group.tokens.longest > context_length:
-        return "longer than the context"
-    if settings.method == "sft":
-        return None if group.weights and min(row.weights, default=0) >= 0 else "no weights"
-    if len(completions) < 2:
-        return "one completion"
-    if not group.rewards or not all(math.isfinite(reward) for reward in group.rewards):
-        return "reward missing"
-    if settings.estimator != "logged" and len(set(completions)) < len(completions):
-        return "an answer twice"
-    return None
+def _session(row: ScoredGroup) -> str:
+    """The session a decision belongs to; one that names none is a session of its own."""
+    return str(row.metadata.get("session", row.id))
 
 
 def _one_shape(groups: list[TrainingGroup], settings: MethodSettings, snapshot: Snapshot) -> None:

@@ -60,14 +60,22 @@ def grpo(
     `completion_N` numbers each token's completion, from 0. 'sequence' is the paper's mean over a completion's tokens
     and then over completions; 'token' is one mean over all tokens (Yu et al. 2025, arXiv:2503.14476, eq. 8).
     """
-    ratio_N = (logprobs_N - old_N).exp()
-    clipped_N = ratio_N.clamp(1 - clip_range, 1 + clip_range)
-    loss_N = -torch.minimum(ratio_N * advantages_N, clipped_N * advantages_N)
+    loss_N = clipped_surrogate(logprobs_N, old_N, advantages_N, clip_range)
     if reference_N is not None and beta:
         loss_N = loss_N + beta * k3(logprobs_N, reference_N)
     if loss_type == "token":
         return loss_N.mean()
     return completion_means(loss_N, completion_N).mean()
+
+
+def clipped_surrogate(logprobs_N: Tensor, old_N: Tensor, advantages_N: Tensor, clip_range: float) -> Tensor:
+    """PPO's clipped objective as a loss of each token (N,): Schulman et al. 2017, arXiv:1707.06347, eq. 7.
+
+    `old_N` are the log-probabilities under the policy that drew the tokens.
+    """
+    ratio_N = (logprobs_N - old_N).exp()
+    clipped_N = ratio_N.clamp(1 - clip_range, 1 + clip_range)
+    return -torch.minimum(ratio_N * advantages_N, clipped_N * advantages_N)
 
 
 def k3(logprobs_N: Tensor, reference_N: Tensor) -> Tensor:

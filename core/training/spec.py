@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
-
 from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
 from core.record import Record
-from core.training.config import AdapterSettings, GrpoSettings, SftSettings
+from core.training.config import AdapterSettings, MethodSettings
 
 
 class TrainingSpec(Record):
@@ -15,12 +13,12 @@ class TrainingSpec(Record):
 
     model: str
     """A name of configs/models, a hub id, or a folder."""
-    settings: SftSettings | GrpoSettings = Field(discriminator="method")
+    settings: MethodSettings
     adapter: AdapterSettings
     """The adapter that is made; training that starts from an adapter goes on with that one's own shape."""
     snapshot: Snapshot
     start: Checkpoint | None = None
-    """The weights training starts from and, for GRPO, the reference of its KL; None is the untrained model."""
+    """The weights training starts from and, for all methods but SFT, the reference; None is the untrained model."""
     folder: str
     """Where checkpoints, curves and the result go; a run that was killed goes on from what it finds there."""
 

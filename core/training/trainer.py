@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,12 +27,20 @@ from core.errors import DivergedError
 from core.files import writing
 from core.language.group import group_logprobs
 from core.language.row import slices
+from core.training.arguments import training_arguments
 from core.training.checkpoints import Best, keep_best, latest_checkpoint, read_best, seal
-from core.training.config import GrpoSettings, MethodSettings
+from core.training.config import GrpoSettings, MethodSettings, PpoSettings
 from core.training.data import GroupBatch, TrainingGroup
-from core.training.methods import GroupMethod
+from core.training.methods.base import GroupMethod
 from core.training.reference import EVALUATION_TOKENS
 from core.training.schedule import GroupOrder, learning_rate_factor
+from core.training.value_head import (
+    load_value_head,
+    logprobs_and_values,
+    save_value_head,
+    set_own_learning_rate,
+    value_head,
+)
 
 Log = Callable[[Literal["train", "eval"], int, int, Mapping[str, float]], None]
 """(phase, step, total steps, figures) of something that was measured."""
@@ -85,6 +94,15 @@ class GroupTrainer(Trainer):
         with writing(self.folder / CHECKPOINTS):
             self.train(resume_from_checkpoint=None if resume is None else str(resume))
 
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The optimizer; a value head, which starts from nothing, has a learning rate of its own."""
+        made = self.optimizer is not None
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        head = value_head(self.model)  # type: ignore[arg-type]
+        if head is not None and not made and isinstance(self.settings, PpoSettings):
+            set_own_learning_rate(optimizer, head, self.settings.value_learning_rate)
+        return optimizer
+
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
         """The learning rate's course. Unlike the ones of transformers it does not waste the first step on 0."""
         if self.lr_scheduler is None:
@@ -95,8 +113,8 @@ class GroupTrainer(Trainer):
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         """The method's loss on one batch of groups. Raises: DivergedError."""
-        batch = GroupBatch.of(inputs["groups"], self.args.device)
-        loss, curves = self.method.loss(group_logprobs(model, batch.tokens), batch, self.state.global_step)
+        logprobs_N, batch = self._computed(model, inputs["groups"])
+        loss, curves = self.method.loss(logprobs_N, batch, self.state.global_step)
         self._tokens += sum(group.computed for group in batch.tokens)
         for name, value in curves.items():
             self._curves[name].append(value)
@@ -125,11 +143,19 @@ class GroupTrainer(Trainer):
         model.eval()
         figures: dict[str, list[float]] = defaultdict(list)
         for part in slices([group.tokens for group in groups], EVALUATION_TOKENS):
-            batch = GroupBatch.of(groups[part], self.args.device)
-            for name, values_B in self.method.look(group_logprobs(model, batch.tokens), batch).items():
+            logprobs_N, batch = self._computed(model, groups[part])
+            for name, values_B in self.method.look(logprobs_N, batch).items():
                 figures[name] += values_B.tolist()
         model.train(training)
         return {name: float(np.mean(values)) for name, values in figures.items()}
+
+    def _computed(self, model: torch.nn.Module, groups: Sequence[TrainingGroup]) -> tuple[Tensor, GroupBatch]:
+        """Log-probabilities of a batch's completion tokens, and the batch, with values where the method needs them."""
+        batch = GroupBatch.of(groups, self.args.device)
+        if not self.method.needs_values:
+            return group_logprobs(model, batch.tokens), batch
+        logprobs_N, values_B = logprobs_and_values(model, batch.tokens)
+        return logprobs_N, replace(batch, values_B=values_B)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Send one step's curves on. Raises: DivergedError when the gradient is no number."""
@@ -158,14 +184,21 @@ class GroupTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        seal(self.folder / CHECKPOINTS / f"checkpoint-{self.state.global_step}")
+        folder = self.folder / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
+        save_value_head(model, folder)
+        seal(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        load_value_head(self.model, Path(resume_from_checkpoint))  # type: ignore[arg-type]
 
     def _save_adapter(self, folder: Path) -> None:
         self.model.save_pretrained(folder)  # type: ignore[union-attr, operator]
+        save_value_head(self.model, folder)  # type: ignore[arg-type]
         (folder / "README.md").unlink(missing_ok=True)  # a template of PEFT's, with nothing filled in
 
     def _check_kl(self, kl: float) -> None:
-        limit = self.settings.max_kl if isinstance(self.settings, GrpoSettings) else None
+        limit = self.settings.max_kl if isinstance(self.settings, GrpoSettings | PpoSettings) else None
         if limit is not None and kl > limit:
             self.stopped = (
                 f"stopped at step {self.state.global_step}: the KL to the starting policy is {kl:.3f}, above max_kl "
@@ -199,33 +232,3 @@ class _Rhythm(TrainerCallback):
         control.should_evaluate = last or step % settings.eval_every == 0
         # between updates on one draw there is a draw to lose
         control.should_save = not last and step % settings.save_every == 0 and step % repeats == 0
-
-
-def training_arguments(
-    settings: MethodSettings, folder: Path, device: torch.device, steps: int
-) -> TrainingArguments:
-    """Our settings in transformers' words; logging, evaluation and saving follow the trainer's own rhythm."""
-    return TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=settings.batch_size // settings.gradient_accumulation_steps,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        activation_checkpointing=settings.gradient_checkpointing,
-        num_train_epochs=1,  # the order of groups holds all epochs
-        max_steps=steps,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        seed=settings.seed,
-        optim="adamw_torch",
-        use_cpu=device.type == "cpu",
-        bf16=False,  # the weights themselves are bf16 where that is chosen; adapters stay fp32
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        save_total_limit=2,
-        eval_strategy="no",
-        report_to="none",
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-    )

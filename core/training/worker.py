@@ -29,12 +29,15 @@ from core.language.model import UNTRAINED, load_model, pick_device
 from core.language.sharing import Sharing, sharing
 from core.training.adapter import trainable_model
 from core.training.checkpoints import Best
+from core.training.config import PpoSettings
 from core.training.data import GroupData, load_groups
 from core.training.methods import method_of
 from core.training.progress import Phase, append_progress, read_progress
 from core.training.reference import with_reference
+from core.training.sessions import with_advantages
 from core.training.spec import TrainingSpec
 from core.training.trainer import GroupTrainer
+from core.training.value_head import VALUE_HEAD, add_value_head
 
 EXIT_ORPHAN = 3
 
@@ -71,6 +74,9 @@ def train_here(spec: TrainingSpec) -> Checkpoint:
         append_progress(folder, "reference", 0, 0)
         start = spec.start.sha256 if spec.start else UNTRAINED
         data = with_reference(model, data, folder / "reference.safetensors", start)
+    if isinstance(spec.settings, PpoSettings):
+        add_value_head(model, Path(spec.start.path) if spec.start else None)
+        data = with_advantages(model, data, spec.settings)
     trainer = GroupTrainer(
         model,
         method=method,
@@ -131,6 +137,8 @@ def _adapter(spec: TrainingSpec, best: Best) -> Checkpoint:
 def _copy_adapter(source: Path, target: Path, base_model: str) -> None:
     """The adapter names its base model by what others call it, not by the folder it lies in on this machine."""
     shutil.copyfile(source / "adapter_model.safetensors", target / "adapter_model.safetensors")
+    if (source / VALUE_HEAD).is_file():
+        shutil.copyfile(source / VALUE_HEAD, target / VALUE_HEAD)
     settings = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
     write_json(target / "adapter_config.json", settings | {"base_model_name_or_path": base_model})
 

@@ -1,13 +1,22 @@
 """A tiny model, and a choice it can learn: the letter whose line holds a 9."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from core.dataset import Snapshot, write_snapshot
 from core.language.testing import tiny_language_model
-from core.training.config import AdapterSettings, GrpoSettings, SftSettings
+from core.training.config import (
+    AdapterSettings,
+    DpoSettings,
+    GrpoSettings,
+    KtoSettings,
+    PpoSettings,
+    SftSettings,
+    TrainingSettings,
+)
 from core.training.spec import TrainingSpec
 
 LETTERS = [" A", " B", " C", " D"]
@@ -40,8 +49,26 @@ def choices(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     return write_snapshot(tmp_path_factory.mktemp("choices") / "snapshot", "choices", rows)
 
 
+@pytest.fixture(scope="session")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """Two decisions a session: the letter of the 9 earns 1, others nothing; the second decision's reward is half."""
+    stream = random.Random(0)
+    rows = [
+        choice_row(f"{split}-{session}-{step}", split, stream)
+        | {"metadata": {"session": f"{split}-{session}", "step": step}}
+        for split, count in (("train", 16), ("test", 6))
+        for session in range(count)
+        for step in range(2)
+    ]
+    for row in rows:
+        taken = stream.randrange(len(LETTERS))
+        reward = round(row["rewards"][taken]) * (1.0 if row["metadata"]["step"] == 0 else 0.5)
+        row |= {"completions": [LETTERS[taken]], "weights": [], "rewards": [reward]}
+    return write_snapshot(tmp_path_factory.mktemp("sessions") / "snapshot", "sessions", rows)
+
+
 def make_spec(
-    model: Path, snapshot: Snapshot, folder: Path, settings: SftSettings | GrpoSettings, **rest
+    model: Path, snapshot: Snapshot, folder: Path, settings: TrainingSettings, **rest
 ) -> TrainingSpec:
     folder.mkdir(parents=True, exist_ok=True)
     adapter = rest.pop("adapter", AdapterSettings(r=4, alpha=8, dropout=0.1))
@@ -55,7 +82,8 @@ def spec_of():
     return make_spec
 
 
-def sft(**changes) -> SftSettings:
+def settings_maker(kind: type[TrainingSettings]) -> Callable[..., TrainingSettings]:
+    """Settings for a short run on the tiny model, with what a test changes."""
     values = {
         "learning_rate": 1e-2,
         "batch_size": 4,
@@ -64,21 +92,10 @@ def sft(**changes) -> SftSettings:
         "dtype": "fp32",
         "epochs": 2,
     }
-    return SftSettings(**(values | changes))
-
-
-def grpo(**changes) -> GrpoSettings:
-    values = {
-        "learning_rate": 1e-2,
-        "batch_size": 4,
-        "eval_every": 4,
-        "save_every": 3,
-        "dtype": "fp32",
-        "epochs": 2,
-    }
-    return GrpoSettings(**(values | changes))
+    return lambda **changes: kind(**(values | changes))
 
 
 @pytest.fixture(scope="session")
 def settings_of():
-    return {"sft": sft, "grpo": grpo}
+    kinds = (SftSettings, GrpoSettings, DpoSettings, KtoSettings, PpoSettings)
+    return {kind.model_fields["method"].default: settings_maker(kind) for kind in kinds}

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from core.dataset import write_snapshot
 from core.errors import DataError
 from core.language.config import model_config
 from core.language.model import load_model
+from core.training.config import DpoSettings, KtoSettings, PpoSettings
 from core.training.data import GroupBatch, load_groups
+from core.training.pairs import preference_pairs
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +102,121 @@ def test_a_batch_is_a_padded_table(tmp_path, tokenizer, settings_of):
     assert batch.of_completions(batch.table(values)).tolist() == values.tolist()
     assert batch.rewards_B_G.tolist() == [[0, 1, 0], [0, 0.5, 1]]
     assert batch.legal_B_G.tolist() == [[True, True, False], [True, True, True]]
+
+
+def test_rows_without_a_preference_are_counted_for_dpo(tmp_path, tokenizer, settings_of):
+    """Equal rewards (held out too), rewards too close, equal completions, one completion, no reward."""
+    rows = [
+        row("good"),
+        row("equal", rewards=[1.0, 1.0], split="test"),
+        row("close", rewards=[1.0, 0.9]),
+        row("twice", completions=[" A", " A"]),
+        row("single", completions=[" A"], rewards=[1.0]),
+        row("missing", rewards=[None, 1.0]),
+        row("empty", completions=[" A", ""]),
+        row("long", prompt="x" * 100),
+    ]
+    snapshot = write_snapshot(tmp_path / "rows", "dpo", rows)
+    data = load_groups(snapshot, tokenizer, settings_of["dpo"](min_difference=0.2), 64)
+    assert [group.id for group in data.train] == ["good"]
+    assert data.held_out == ()
+    assert data.dropped == {
+        "equal rewards": 1,
+        "no pair far enough apart": 2,
+        "one completion": 1,
+        "reward missing": 1,
+        "empty completion": 1,
+        "longer than the context": 1,
+    }
+
+
+FOUR = ((1,), (2,), (3,), (4,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [(0, 3), (0, 1), (1, 3), (0, 2), (2, 3)]),
+        ({"pairs": "best"}, [(0, 3), (0, 1), (0, 2)]),
+        ({"min_difference": 0.5}, [(0, 3)]),
+        ({"max_pairs": 2}, [(0, 3), (0, 1)]),
+    ],
+)
+def test_pairs_come_from_a_groups_rewards(changes, expected):
+    """Rewards 1, .5, .5, 0: the widest first; among equals each completion in turn."""
+    assert preference_pairs([1.0, 0.5, 0.5, 0.0], FOUR, DpoSettings(**changes)) == expected
+
+
+def test_a_cap_on_equal_differences_uses_every_completion():
+    """Two liked and two disliked, capped at two pairs: four completions, each once."""
+    pairs = preference_pairs([1.0, 1.0, 0.0, 0.0], FOUR, DpoSettings(max_pairs=2))
+    assert sorted(place for pair in pairs for place in pair) == [0, 1, 2, 3]
+
+
+def test_equal_completions_are_no_pair():
+    """A completion that was liked once and disliked once says nothing."""
+    assert preference_pairs([1.0, 0.0], ((1,), (1,)), DpoSettings()) == []
+
+
+def test_kto_needs_only_a_reward_a_completion_unless_the_mean_decides(tmp_path, tokenizer, settings_of):
+    """Single and equal completions stay at a fixed limit, and are left out where the group's mean is the limit."""
+    rows = [
+        row("good"),
+        row("single", prompt="Choose:", completions=[" A"], rewards=[1.0]),
+        row("equal", rewards=[1.0, 1.0]),
+        row("missing", rewards=[1.0, None]),
+        row("other", prompt="Take:"),
+    ]
+    snapshot = write_snapshot(tmp_path / "rows", "kto", rows)
+    data = load_groups(snapshot, tokenizer, settings_of["kto"](), 64)
+    assert [group.id for group in data.train] == ["good", "single", "equal", "other"]
+    assert data.dropped == {"reward missing": 1}
+    data = load_groups(snapshot, tokenizer, settings_of["kto"](desirable_above="mean"), 64)
+    assert [group.id for group in data.train] == ["good", "other"]
+    assert data.dropped == {"one completion": 1, "equal rewards": 1, "reward missing": 1}
+
+
+def test_ktos_mismatched_completions_come_from_the_prompt_before(tmp_path, tokenizer, settings_of):
+    """As many as the prompt has own ones; none of the same prompt, none longer than the context; outside all tables."""
+    rows = [
+        row("one"),
+        row("same prompt", completions=[" C", " D"]),
+        row("two", prompt="Choose:", completions=[" E"], rewards=[1.0]),
+        row("long", prompt="y" * 62),
+    ]
+    snapshot = write_snapshot(tmp_path / "rows", "kto", rows)
+    groups = load_groups(snapshot, tokenizer, settings_of["kto"](), 64).train
+    assert [group.mismatched for group in groups] == [2, 0, 1, 2]
+    one, same, two, long = (group.tokens.completions for group in groups)
+    assert one[2:] == long[:2]
+    assert two[1:] == same[:1]
+    batch = GroupBatch.of(groups)
+    assert batch.legal_B_G.sum(-1).tolist() == [2, 2, 1, 2]
+    assert batch.mismatched_B_G.tolist()[2] == [False, True, False, False]
+    assert max(group.tokens.longest for group in groups) <= 64
+
+
+def test_kto_on_one_prompt_is_refused(tmp_path, tokenizer, settings_of):
+    """There is no other prompt whose completions could measure the reference point."""
+    snapshot = write_snapshot(tmp_path / "rows", "kto", [row("one"), row("two")])
+    with pytest.raises(DataError, match="one prompt only"):
+        load_groups(snapshot, tokenizer, settings_of["kto"](), 64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (DpoSettings, {"label_smoothing": 0.5}),
+        (DpoSettings, {"loss_type": "ipo", "label_smoothing": 0.1}),
+        (DpoSettings, {"beta": 0}),
+        (DpoSettings, {"max_pairs": 0}),
+        (KtoSettings, {"desirable_weight": 0}),
+        (KtoSettings, {"desirable_above": "median"}),
+        (PpoSettings, {"gamma": 1.1}),
+        (PpoSettings, {"clip_range": 1}),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(kind, changes):
+    """Each names its field."""
+    with pytest.raises(ValidationError, match=next(iter(changes))):
+        kind(**changes)

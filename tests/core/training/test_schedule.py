@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.training.methods import sample
+from core.training.methods.grpo import sample
 from core.training.schedule import GroupOrder, learning_rate_factor
 
 

@@ -24,9 +24,11 @@ from core.training.worker import train_here
 
 
 def weights(folder: str | Path) -> dict[str, bytes]:
+    """The bytes of every tensor in a folder, a value head's too."""
     return {
         name: tensor.numpy().tobytes()
-        for name, tensor in load_file(f"{folder}/adapter_model.safetensors").items()
+        for file in Path(folder).glob("*.safetensors")
+        for name, tensor in load_file(file).items()
     }
 
 
@@ -63,6 +65,61 @@ def test_every_estimator_raises_the_expected_reward(  # noqa: PLR0917
     train_here(spec)
     rewards = held_out(tmp_path / estimator, "reward")
     assert max(rewards[1:]) > rewards[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("dpo", {"pairs": "best"}),
+        ("dpo", {"loss_type": "ipo", "min_difference": 0.5}),
+        ("dpo", {"loss_type": "robust", "label_smoothing": 0.1, "min_difference": 0.5}),
+        ("kto", {"desirable_above": "mean", "desirable_weight": 3.0, "beta": 1.0, "learning_rate": 5e-3}),
+    ],
+)
+def test_preferences_are_learned(tmp_path, tiny, choices, spec_of, settings_of, method, changes):  # noqa: PLR0917
+    """Held-out accuracy is a coin's at the start and better at the end; an adapter of that method comes out."""
+    settings = settings_of[method](**({"epochs": 12} | changes))
+    spec = spec_of(tiny, choices, tmp_path / method, settings, adapter=AdapterSettings(r=8))
+    tuned = train_here(spec)
+    assert tuned.metrics["start_accuracy"] == 0.5
+    assert tuned.metrics["loss"] < tuned.metrics["start_loss"]
+    assert tuned.metrics["accuracy"] > 0.6
+    assert (tuned.method, tuned.notes["kept_start"]) == (method, False)
+
+
+def test_ppo_improves_and_the_next_stage_starts_from_its_value_head(
+    tmp_path, tiny, sessions, spec_of, settings_of
+):
+    """The clipped objective and the value's error fall; the head lies beside the adapter and is read again."""
+    settings = settings_of["ppo"](epochs=6, value_learning_rate=1e-2)
+    tuned = train_here(spec_of(tiny, sessions, tmp_path / "one", settings, adapter=AdapterSettings(r=8)))
+    assert tuned.metrics["loss"] < tuned.metrics["start_loss"]
+    assert tuned.metrics["value_loss"] < tuned.metrics["start_value_loss"]
+    assert (Path(tuned.path) / "value_head.safetensors").is_file()
+    idle = settings_of["ppo"](learning_rate=1e-12, value_learning_rate=1e-12, epochs=1)
+    again = train_here(spec_of(tiny, sessions, tmp_path / "two", idle, start=tuned))
+    assert again.metrics["start_kl"] == pytest.approx(0, abs=1e-6)
+    assert again.metrics["start_value_loss"] < tuned.metrics["start_value_loss"]
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto", "ppo"])
+def test_saving_memory_changes_no_course(  # noqa: PLR0917
+    tmp_path, tiny, choices, sessions, spec_of, settings_of, method
+):
+    """Losses with checkpointed layers are the same; in two passes a step too where every group counts the same (PPO)."""
+    rows, courses = sessions if method == "ppo" else choices, []
+    for name, changes in {
+        "plain": {},
+        "checkpointed": {"gradient_checkpointing": True},
+        "halved": {"gradient_accumulation_steps": 2},
+    }.items():
+        settings = settings_of[method](max_steps=3, **changes)
+        train_here(spec_of(tiny, rows, tmp_path / name, settings, adapter=AdapterSettings(r=4)))
+        lines = read_progress(tmp_path / name)
+        courses.append([line.metrics["loss"] for line in lines if line.phase == "train"])
+    assert courses[0] == pytest.approx(courses[1], abs=1e-5)
+    if method == "ppo":
+        assert courses[0] == pytest.approx(courses[2], abs=1e-5)
 
 
 def test_a_run_that_makes_nothing_better_keeps_its_start(tmp_path, tiny, choices, spec_of, settings_of):
@@ -111,9 +168,9 @@ def test_what_was_left_out_is_noted_by_reason(tmp_path, tiny, spec_of, settings_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["sft", "grpo"])
+@pytest.mark.parametrize("method", ["sft", "grpo", "dpo", "kto", "ppo"])
 def test_a_killed_run_goes_on_to_the_same_weights(  # noqa: PLR0917
-    tmp_path, tiny, choices, spec_of, settings_of, method
+    tmp_path, tiny, choices, sessions, spec_of, settings_of, method
 ):
     """SIGKILL after the first checkpoint, then again with its newest checkpoint cut short: equal bits at the end.
 
@@ -122,9 +179,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(  # noqa: PLR0917
     changes = {"epochs": 8, "save_every": 3, "eval_every": 48}
     if method == "grpo":
         changes |= {"estimator": "sampled", "beta": 0.0, "max_steps": 48}
-    settings = settings_of[method](**changes)
-    whole = train_here(spec_of(tiny, choices, tmp_path / "whole", settings))
-    spec = spec_of(tiny, choices, tmp_path / "killed", settings)
+    settings, rows = settings_of[method](**changes), sessions if method == "ppo" else choices
+    whole = train_here(spec_of(tiny, rows, tmp_path / "whole", settings))
+    spec = spec_of(tiny, rows, tmp_path / "killed", settings)
     (tmp_path / "killed" / "spec.json").write_text(spec.model_dump_json())
     _kill_when_saved(Path(spec.folder))
     newest = latest_checkpoint(Path(spec.folder) / "checkpoints")

@@ -1,4 +1,4 @@
-"""TRL as the oracle: its GRPO loss on the same completions is ours."""
+"""TRL as the oracle: its GRPO and SFT losses on the same completions are ours."""
 
 import random
 from importlib import import_module
@@ -10,7 +10,7 @@ from core.language.config import model_config
 from core.language.group import group_logprobs
 from core.language.model import load_model
 from core.language.row import TokenGroup
-from core.training.config import GrpoSettings
+from core.training.config import GrpoSettings, SftSettings
 from core.training.data import GroupBatch, TrainingGroup
 from core.training.methods import method_of
 from core.training.reference import attach, reference_logprobs
@@ -60,7 +60,8 @@ def padded(rows: list[list[float]], kind: torch.dtype) -> torch.Tensor:
 @pytest.mark.slow
 @pytest.mark.parametrize(("loss_type", "ours"), [("grpo", "sequence"), ("bnpo", "token")])
 @pytest.mark.parametrize("beta", [0.0, 0.1])
-def test_the_grpo_loss_and_its_gradient_are_trls(oracle, loss_type, ours, beta):
+@pytest.mark.parametrize("scale", ["std", 1.0])
+def test_the_grpo_loss_and_its_gradient_are_trls(oracle, loss_type, ours, beta, scale):
     """Old log-probabilities that differ from the new, four lengths, with and without KL: loss to 1e-4, gradient to 1e-3."""
     trainer, model = oracle(loss_type, beta)
     stream = random.Random(0)
@@ -75,13 +76,14 @@ def test_the_grpo_loss_and_its_gradient_are_trls(oracle, loss_type, ours, beta):
     now = reference_logprobs(model, [group]).tolist()
     batch = GroupBatch.of(attach([group], torch.tensor([value + stream.gauss(0, 0.3) for value in now])))
     settings = GrpoSettings(
-        estimator="logged", beta=beta, loss_type=ours, advantage_scale="std", std_floor=1e-4
+        estimator="logged", beta=beta, loss_type=ours, advantage_scale=scale, std_floor=1e-4
     )
     loss, _ = method_of(settings).loss(group_logprobs(model, batch.tokens), batch, 0)
     gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
 
     old = [part.tolist() for part in batch.reference_N.split(list(LENGTHS))]
     rewards = torch.tensor(group.rewards)
+    spread = rewards.std() + 1e-4 if scale == "std" else 1.0
     completions = [list(completion) for completion in group.tokens.completions]
     expected = trainer._compute_loss(
         model,
@@ -90,7 +92,7 @@ def test_the_grpo_loss_and_its_gradient_are_trls(oracle, loss_type, ours, beta):
             "prompt_mask": torch.ones(4, PROMPT, dtype=torch.long),
             "completion_ids": padded(completions, torch.long),
             "completion_mask": padded([[1] * length for length in LENGTHS], torch.long),
-            "advantages": (rewards - rewards.mean()) / (rewards.std() + 1e-4),
+            "advantages": (rewards - rewards.mean()) / spread,
             "old_per_token_logps": padded(old, torch.float32),
             "ref_per_token_logps": padded(old, torch.float32),
             "num_items_in_batch": torch.tensor(float(sum(LENGTHS))),
@@ -98,5 +100,53 @@ def test_the_grpo_loss_and_its_gradient_are_trls(oracle, loss_type, ours, beta):
     )
     theirs = torch.cat([g.flatten() for g in torch.autograd.grad(expected, list(model.parameters()))])
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
-    assert abs(loss.item()) > 0.01
+    assert abs(loss.item()) > 1e-3
     assert (gradient - theirs).norm() < 1e-3 * theirs.norm()
+
+
+@pytest.mark.slow
+def test_the_sft_loss_and_its_gradient_are_trls(tiny, tmp_path):
+    """Three prompts with completions of many lengths: one mean over all completion tokens, prompts left out."""
+    from datasets import Dataset  # noqa: PLC0415
+
+    module, config = (import_module(f"trl.trainer.sft_{part}") for part in ("trainer", "config"))
+    loaded = load_model(model_config(str(tiny)), "fp32", torch.device("cpu"))
+    texts = {"Pick one:": " A", "And now, what?": " stay where you are", "Why": " nobody knows"}
+    trainer = module.SFTTrainer(
+        model=loaded.model,
+        args=config.SFTConfig(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=len(texts),
+            loss_type="nll",
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to="none",
+        ),
+        train_dataset=Dataset.from_list(
+            [{"prompt": prompt, "completion": text} for prompt, text in texts.items()]
+        ),
+        processing_class=loaded.tokenizer,
+    )
+    inputs = next(iter(trainer.get_train_dataloader()))
+    groups = [
+        TrainingGroup(
+            str(number),
+            TokenGroup(tuple(ids[trained == -100].tolist()), (tuple(trained[trained != -100].tolist()),)),
+            weights=(1.0,),
+        )
+        for number, (ids, labels, seen) in enumerate(
+            zip(inputs["input_ids"], inputs["labels"], inputs["attention_mask"], strict=True)
+        )
+        for ids, trained in [(ids[seen == 1], labels[seen == 1])]
+    ]
+    model = loaded.model.train()
+    batch = GroupBatch.of(groups)
+    loss, _ = method_of(SftSettings()).loss(group_logprobs(model, batch.tokens), batch, 0)
+    expected = trainer.compute_loss(model, inputs)
+    ours, theirs = (
+        torch.cat([g.flatten() for g in torch.autograd.grad(value, list(model.parameters()))])
+        for value in (loss, expected)
+    )
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert (ours - theirs).norm() < 1e-3 * theirs.norm()

@@ -1,87 +1,31 @@
-"""What a training method is: a loss on a batch, what to look at on held-out groups, and which look is best."""
+"""GRPO on scored groups: by the exact expectation over a choice, by draws from it, or on logged completions."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from core.training.config import GrpoSettings, MethodSettings, SftSettings
+from core.training.config import GrpoSettings
 from core.training.data import GroupBatch
-from core.training.losses import (
-    advantages,
-    choice_entropy,
-    choice_kl,
-    choice_logprobs,
-    choice_sft,
-    completion_sums,
-    expected_advantage,
-    grpo,
-    k3,
-    sft,
-)
-
-Loss = Callable[[Tensor, GroupBatch, int], tuple[Tensor, dict[str, float]]]
-Look = Callable[[Tensor, GroupBatch], dict[str, Tensor]]
+from core.training.losses import advantages, choice_entropy, choice_kl, expected_advantage, grpo, k3
+from core.training.methods.base import GroupMethod, Loss, policy
 
 
-@dataclass(frozen=True, slots=True)
-class GroupMethod:
-    """One way to learn from groups."""
-
-    name: str
-    loss: Loss
-    """(token log-probabilities, batch, step) to the loss and what the curves show."""
-    look: Look
-    """(token log-probabilities, batch) to figures of each held-out group, (B,) each."""
-    criterion: str
-    """The held-out figure whose lowest mean is the best checkpoint."""
-    needs_reference: bool
-
-
-def method_of(settings: MethodSettings) -> GroupMethod:
-    """The method that settings describe."""
-    if isinstance(settings, SftSettings):
-        return GroupMethod("sft", _sft_loss, _sft_look, criterion="loss", needs_reference=False)
+def grpo_method(settings: GrpoSettings) -> GroupMethod:
+    """GRPO; the best checkpoint has the lowest held-out regret of the most probable answer."""
     losses: dict[str, Loss] = {
         "exact": _exact(settings),
         "sampled": _Sampled(settings),
         "logged": _logged(settings),
     }
     return GroupMethod(
-        "grpo", losses[settings.estimator], _grpo_look, criterion="regret_greedy", needs_reference=True
+        "grpo", losses[settings.estimator], _look, criterion="regret_greedy", needs_reference=True
     )
 
 
-def policy(logprobs_N: Tensor, batch: GroupBatch) -> Tensor:
-    """Log-probabilities of the completions of each group, renormalised over them: (B, G)."""
-    sums_M = completion_sums(logprobs_N, batch.completion_N, len(batch.place_M))
-    return choice_logprobs(batch.table(sums_M), batch.legal_B_G)
-
-
-def _sft_loss(logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-    del step
-    if batch.legal_B_G.shape[1] == 1:
-        return sft(logprobs_N), {}
-    logprobs_B_G = policy(logprobs_N, batch)
-    agreement_B = logprobs_B_G.argmax(-1) == batch.weights_B_G.argmax(-1)
-    return choice_sft(logprobs_B_G, batch.weights_B_G), {"top1": agreement_B.float().mean().item()}
-
-
-def _sft_look(logprobs_N: Tensor, batch: GroupBatch) -> dict[str, Tensor]:
-    if batch.legal_B_G.shape[1] == 1:
-        lengths_M = completion_sums(torch.ones_like(logprobs_N), batch.completion_N, len(batch.place_M))
-        return {"loss": -completion_sums(logprobs_N, batch.completion_N, len(batch.place_M)) / lengths_M}
-    logprobs_B_G = policy(logprobs_N, batch)
-    return {
-        "loss": -(batch.weights_B_G * logprobs_B_G.masked_fill(~batch.legal_B_G, 0.0)).sum(-1),
-        "top1": (logprobs_B_G.argmax(-1) == batch.weights_B_G.argmax(-1)).float(),
-    }
-
-
-def _grpo_look(logprobs_N: Tensor, batch: GroupBatch) -> dict[str, Tensor]:
+def _look(logprobs_N: Tensor, batch: GroupBatch) -> dict[str, Tensor]:
     """Regret is the best reward of a group minus the reward of what the policy does."""
     logprobs_B_G = policy(logprobs_N, batch)
     best_B = batch.rewards_B_G.masked_fill(~batch.legal_B_G, float("-inf")).max(-1).values

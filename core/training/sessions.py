@@ -1,0 +1,92 @@
+"""What each logged decision was worth: advantages over the sessions they belong to, by the value head of the start."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from core.language.row import slices
+from core.training.actor_critic import gae
+from core.training.config import PpoSettings
+from core.training.data import Decision, GroupData, TrainingGroup
+from core.training.reference import EVALUATION_TOKENS
+from core.training.value_head import logprobs_and_values
+
+
+def with_advantages(model: torch.nn.Module, data: GroupData, settings: PpoSettings) -> GroupData:
+    """The same groups, each decision with its value, advantage and target under the model as it is now.
+
+    `whiten` brings the advantages of the training decisions to mean 0 and deviation 1, and the held-out ones by the same.
+    """
+    parts = [
+        advantages_of(groups, prompt_values(model, groups), settings)
+        for groups in (data.train, data.held_out)
+        if groups
+    ]
+    train, held_out = parts[0], (*parts[1:], [])[0]
+    if settings.whiten and len(train) > 1:
+        advantages_D = torch.tensor([_decision(group).advantage for group in train])
+        mean, deviation = advantages_D.mean().item(), advantages_D.std().item() + 1e-8
+        train = [_whitened(group, mean, deviation) for group in train]
+        held_out = [_whitened(group, mean, deviation) for group in held_out]
+    return replace(data, train=tuple(train), held_out=tuple(held_out))
+
+
+@torch.no_grad()
+def prompt_values(model: torch.nn.Module, groups: Sequence[TrainingGroup]) -> list[float]:
+    """What the value head expects at each group's prompt, in units of reward."""
+    model.eval()
+    tokens = [group.tokens for group in groups]
+    return [
+        value
+        for part in slices(tokens, EVALUATION_TOKENS)
+        for value in logprobs_and_values(model, tokens[part])[1].tolist()
+    ]
+
+
+def advantages_of(
+    groups: Sequence[TrainingGroup], values: Sequence[float], settings: PpoSettings
+) -> list[TrainingGroup]:
+    """Generalised advantages over every session, whose decisions come in the order of their steps; it ends with them."""
+    sessions: dict[str, list[int]] = defaultdict(list)
+    for place, group in enumerate(groups):
+        sessions[_decision(group).session].append(place)
+    for places in sessions.values():
+        places.sort(key=lambda place: _decision(groups[place]).step)
+    rows = list(sessions.values())
+    legal_S_T = _table([[1.0] * len(places) for places in rows]).bool()
+    advantages_S_T = gae(
+        _table([[groups[place].rewards[0] for place in places] for places in rows]),
+        _table([[values[place] for place in places] for places in rows]),
+        torch.zeros(len(rows)),
+        legal_S_T,
+        gamma=settings.gamma,
+        lam=settings.lam,
+    )
+    order = [place for places in rows for place in places]
+    found = dict(zip(order, advantages_S_T[legal_S_T].tolist(), strict=True))
+    return [
+        _worth(group, value, found[place])
+        for place, (group, value) in enumerate(zip(groups, values, strict=True))
+    ]
+
+
+def _worth(group: TrainingGroup, value: float, advantage: float) -> TrainingGroup:
+    decision = replace(_decision(group), value=value, advantage=advantage, target=value + advantage)
+    return replace(group, decision=decision)
+
+
+def _whitened(group: TrainingGroup, mean: float, deviation: float) -> TrainingGroup:
+    decision = _decision(group)
+    return replace(group, decision=replace(decision, advantage=(decision.advantage - mean) / deviation))
+
+
+def _decision(group: TrainingGroup) -> Decision:
+    return group.decision or Decision(group.id, 0)
+
+
+def _table(rows: list[list[float]]) -> Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *([0.0] * (width - len(row)))] for row in rows])

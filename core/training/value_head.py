@@ -1,0 +1,101 @@
+"""The value head of PPO: what a session is still worth, read from the model's last hidden state at a prompt's end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from core.errors import ModelError, one_line
+from core.language.group import group_logprobs
+from core.language.row import TokenGroup
+
+VALUE_HEAD = "value_head.safetensors"
+"""Beside the adapter's weights: in checkpoints, and in the folder that is published."""
+
+
+class ValueHead(nn.Module):
+    """A linear map from hidden states to values in units of reward; it starts at 0 everywhere."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, states_B_H: Tensor) -> Tensor:
+        """(B, hidden) to (B,), in float32."""
+        return self.linear(states_B_H.float())[:, 0]
+
+
+def add_value_head(model: nn.Module, start: Path | None) -> None:
+    """Put a head on a model: the one in the folder that training starts from, or a new one. Raises: ModelError."""
+    plain: Any = model
+    head = ValueHead(plain.config.get_text_config().hidden_size)
+    model.add_module("value_head", head.to(next(model.parameters()).device))
+    if start is not None and (start / VALUE_HEAD).is_file():
+        load_value_head(model, start)
+
+
+def value_head(model: nn.Module) -> ValueHead | None:
+    """A model's value head, if it has one."""
+    head = getattr(model, "module", model)._modules.get("value_head")  # noqa: SLF001  (not of the model inside)
+    return head if isinstance(head, ValueHead) else None
+
+
+def save_value_head(model: nn.Module, folder: Path) -> None:
+    """Write a model's head into a folder; nothing where it has none."""
+    head = value_head(model)
+    if head is not None:
+        save_file(head.state_dict(), folder / VALUE_HEAD)
+
+
+def load_value_head(model: nn.Module, folder: Path) -> None:
+    """Read a model's head from a folder; nothing where the model has none. Raises: ModelError."""
+    head = value_head(model)
+    if head is None:
+        return
+    try:
+        head.load_state_dict(load_file(folder / VALUE_HEAD))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder / VALUE_HEAD} is no value head of this model ({one_line(error)}): train ppo from another start"
+        ) from error
+
+
+def set_own_learning_rate(optimizer: torch.optim.Optimizer, head: ValueHead, rate: float) -> None:
+    """Take a head's weights out of an optimizer's groups and put them into one of their own, without weight decay."""
+    own = {id(parameter) for parameter in head.parameters()}
+    for group in optimizer.param_groups:
+        group["params"] = [value for value in group["params"] if id(value) not in own]
+    optimizer.add_param_group({"params": list(head.parameters()), "lr": rate, "weight_decay": 0.0})
+
+
+def logprobs_and_values(model: nn.Module, groups: Sequence[TokenGroup]) -> tuple[Tensor, Tensor]:
+    """`group_logprobs` (N,), and the value of each group's prompt (B,), from one computation. Raises: ModelError."""
+    head = value_head(model)
+    plain: Any = getattr(model, "module", model)
+    states: list[Tensor] = []
+
+    def read(module: nn.Module, inputs: Any, options: dict[str, Any], output: Any) -> None:
+        """A shared row holds one root a group; a plain computation's rows all begin with one group's prompt."""
+        del module, inputs
+        forest = options.get("forest")
+        for start in [0] if forest is None else [root.start for root in forest.roots]:
+            end = start + len(groups[len(states)].prompt) - 1
+            states.append(output.last_hidden_state[0, end])
+
+    hook = plain.get_base_model().base_model.register_forward_hook(read, with_kwargs=True)
+    try:
+        logprobs_N = group_logprobs(model, groups)
+    finally:
+        hook.remove()
+    if head is None or len(states) != len(groups):
+        raise ModelError(
+            f"'{plain.config.model_type}' gave {len(states)} prompt states for {len(groups)} groups and has "
+            f"{'a' if head else 'no'} value head: ppo can't train it"
+        )
+    return logprobs_N, head(torch.stack(states))
