@@ -165,7 +165,7 @@ def test_merging_alters_neither_side():
 def test_default_comes_first():
     """The forms' drop-downs start with it."""
     assert presets("fantasy_draft") == ("default", "demo", "high_quality", "small_gpu")
-    assert models() == ("llama-3.1-8b", "phi-3.5-mini", "qwen2.5-3b", "smollm2-135m")
+    assert models() == ("llama-3.1-8b", "mistral-7b", "phi-3.5-mini", "qwen2.5-3b", "smollm2-135m")
 
 
 def test_a_record_validator_is_told_in_its_own_words():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from core.checkpoint import Checkpoint, weights_digest
+from core.config import models
 from core.errors import ConfigError, ModelError
 from core.language.config import ModelConfig, model_config
 from core.language.model import base_checkpoint, load_checkpoint, load_model, put_adapter
@@ -26,7 +27,7 @@ def copy(tiny, tmp_path) -> Path:
     return shutil.copytree(tiny, tmp_path / "copy")
 
 
-@pytest.mark.parametrize("name", ["smollm2-135m", "phi-3.5-mini", "qwen2.5-3b", "llama-3.1-8b"])
+@pytest.mark.parametrize("name", models())
 def test_every_model_file_is_valid(name):
     """Each file of configs/models names weights, a context and what LoRA may touch."""
     config = model_config(name)
