@@ -31,7 +31,7 @@ from core.training.arguments import training_arguments
 from core.training.checkpoints import Best, keep_best, latest_checkpoint, read_best, seal
 from core.training.config import GrpoSettings, MethodSettings, PpoSettings
 from core.training.data import GroupBatch, TrainingGroup
-from core.training.methods.base import GroupMethod
+from core.training.methods.group_method import GroupMethod
 from core.training.reference import EVALUATION_TOKENS
 from core.training.schedule import GroupOrder, learning_rate_factor
 from core.training.value_head import (

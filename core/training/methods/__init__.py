@@ -1,8 +1,8 @@
 """The training methods, by their settings."""
 
 from core.training.config import DpoSettings, GrpoSettings, KtoSettings, MethodSettings, SftSettings
-from core.training.methods.base import GroupMethod
 from core.training.methods.dpo import dpo_method
+from core.training.methods.group_method import GroupMethod
 from core.training.methods.grpo import grpo_method
 from core.training.methods.kto import kto_method
 from core.training.methods.ppo import ppo_method

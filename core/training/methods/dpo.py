@@ -6,7 +6,7 @@ from torch import Tensor
 from core.training.config import DpoSettings
 from core.training.data import GroupBatch
 from core.training.losses import completion_means
-from core.training.methods.base import GroupMethod, log_ratios, right_side
+from core.training.methods.group_method import GroupMethod, log_ratios, right_side
 from core.training.pairs import preference_pairs
 from core.training.preference_losses import dpo, ipo, robust_dpo
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from core.training.config import GrpoSettings
 from core.training.data import GroupBatch
 from core.training.losses import advantages, choice_entropy, choice_kl, expected_advantage, grpo, k3
-from core.training.methods.base import GroupMethod, Loss, policy
+from core.training.methods.group_method import GroupMethod, Loss, policy
 
 
 def grpo_method(settings: GrpoSettings) -> GroupMethod:

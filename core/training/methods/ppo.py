@@ -7,7 +7,7 @@ from core.training.actor_critic import ppo_value
 from core.training.config import PpoSettings
 from core.training.data import Decision, GroupBatch
 from core.training.losses import clipped_surrogate, completion_means, k3
-from core.training.methods.base import GroupMethod
+from core.training.methods.group_method import GroupMethod
 
 
 def ppo_method(settings: PpoSettings) -> GroupMethod:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from core.training.data import GroupBatch
 from core.training.losses import choice_sft, completion_sums, sft
-from core.training.methods.base import GroupMethod, policy
+from core.training.methods.group_method import GroupMethod, policy
 
 
 def sft_method() -> GroupMethod:
