@@ -64,7 +64,7 @@ class Size:
     turns: int
     against_trl: float
     against_plain: float
-    """Share of what sharing could save at most."""
+    """Share of the ratio of tokens, without sharing to with it; memory traffic can take it above 1."""
 
 
 FULL = Size(layers=None, turns=3, against_trl=4.5, against_plain=0.85)
@@ -104,7 +104,7 @@ def _against_plain(size: Size) -> Figure:
     plain, shared = against_plain(size, group)
     limit = limit_of(group)
     return Figure(
-        f"prompt once, forward and backward: {plain / shared:.2f}x, as a share of the most there is ({limit:.2f}x)",
+        f"prompt once, forward and backward: {plain / shared:.2f}x, as a share of the tokens saved ({limit:.2f}x)",
         plain / shared / limit,
         "",
         size.against_plain,
