@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow
 
-from core.errors import ExportError
+from core.errors import OvernightError
 from core.promotion import Promotion
 from core.use_cases import Preset
 from flows.parameters import checked
@@ -36,7 +36,7 @@ def fantasy_draft(preset: Preset = Preset("default"), overrides: dict[str, Any] 
     evaluation = evaluate(run, contest)
     try:
         files = release(run, drafter, rewards, evaluation)
-    except ExportError:
+    except OvernightError:
         report(run, evaluation, ended="failed")
         raise
     promotion = promote(run, drafter, contest, evaluation, files)

@@ -14,7 +14,7 @@ from core.run import Run
 from core.store.registry import lineage, record_release
 from tasks.stage import RETRIES, once
 
-VERSION = 1
+VERSION = 2
 
 
 @task(name="release", **RETRIES)
