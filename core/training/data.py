@@ -170,8 +170,8 @@ class GroupBatch:
             completion_N=torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)).to(device),
             place_M=torch.tensor(places, device=device),
             legal_B_G=(place_G < own_B_1).to(device),
-            rewards_B_G=_padded((group.rewards for group in groups), width, device),
-            weights_B_G=_padded((group.weights for group in groups), width, device),
+            rewards_B_G=padded((group.rewards for group in groups), width, device),
+            weights_B_G=padded((group.weights for group in groups), width, device),
             reference_N=torch.tensor([value for group in groups for value in group.reference], device=device),
             mismatched_B_G=((place_G >= own_B_1) & (place_G < sizes_B_1)).to(device),
         )
@@ -191,7 +191,8 @@ class GroupBatch:
         return table_B_G.flatten()[self.place_M]
 
 
-def _padded(rows: Iterable[tuple[float, ...]], width: int, device: torch.device | str) -> Tensor:
+def padded(rows: Iterable[Sequence[float]], width: int, device: torch.device | str = "cpu") -> Tensor:
+    """Rows as a table, zeros after their ends."""
     return torch.tensor([[*row, *([0.0] * (width - len(row)))] for row in rows], device=device)
 
 

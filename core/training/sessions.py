@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from core.language.row import slices
 from core.training.actor_critic import gae
 from core.training.config import PpoSettings
-from core.training.data import Decision, GroupData, TrainingGroup
+from core.training.data import Decision, GroupData, TrainingGroup, padded
 from core.training.reference import EVALUATION_TOKENS
 from core.training.value_head import logprobs_and_values
 
@@ -20,12 +19,10 @@ def with_advantages(model: torch.nn.Module, data: GroupData, settings: PpoSettin
 
     `whiten` brings the advantages of the training decisions to mean 0 and deviation 1, and the held-out ones by the same.
     """
-    parts = [
-        advantages_of(groups, prompt_values(model, groups), settings)
+    train, held_out = (
+        advantages_of(groups, prompt_values(model, groups), settings) if groups else []
         for groups in (data.train, data.held_out)
-        if groups
-    ]
-    train, held_out = parts[0], (*parts[1:], [])[0]
+    )
     if settings.whiten and len(train) > 1:
         advantages_D = torch.tensor([_decision(group).advantage for group in train])
         mean, deviation = advantages_D.mean().item(), advantages_D.std().item() + 1e-8
@@ -56,10 +53,11 @@ def advantages_of(
     for places in sessions.values():
         places.sort(key=lambda place: _decision(groups[place]).step)
     rows = list(sessions.values())
-    legal_S_T = _table([[1.0] * len(places) for places in rows]).bool()
+    width = max(map(len, rows))
+    legal_S_T = padded(([1.0] * len(places) for places in rows), width).bool()
     advantages_S_T = gae(
-        _table([[groups[place].rewards[0] for place in places] for places in rows]),
-        _table([[values[place] for place in places] for places in rows]),
+        padded(([groups[place].rewards[0] for place in places] for places in rows), width),
+        padded(([values[place] for place in places] for places in rows), width),
         torch.zeros(len(rows)),
         legal_S_T,
         gamma=settings.gamma,
@@ -85,8 +83,3 @@ def _whitened(group: TrainingGroup, mean: float, deviation: float) -> TrainingGr
 
 def _decision(group: TrainingGroup) -> Decision:
     return group.decision or Decision(group.id, 0)
-
-
-def _table(rows: list[list[float]]) -> Tensor:
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *([0.0] * (width - len(row)))] for row in rows])
