@@ -1,5 +1,6 @@
 """What an evaluation says, as a reader wants it: the verdict first, then what it rests on."""
 
+import re
 from collections.abc import Iterable
 
 from core.evaluation import Comparison, Evaluation, LiteralTest
@@ -8,6 +9,8 @@ from core.reports.figures import Span, interval_plot
 from core.reports.markdown import bold, bullets, duration, heading, percent, picture, table
 from core.reports.strata import strata_section
 from core.statistics import Interval
+
+DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 def evaluation_section(evaluation: Evaluation, *, pictures: bool = True) -> tuple[str, ...]:
@@ -32,12 +35,16 @@ def evaluation_section(evaluation: Evaluation, *, pictures: bool = True) -> tupl
             *_looks(evaluation),
             *_validity(evaluation),
             heading("What it stands on", 3),
-            table(
-                ("evidence", "value"), [("evaluation", evaluation.id), *sorted(evaluation.evidence.items())]
-            ),
+            *_evidence(evaluation),
         )
         if part
     )
+
+
+def _evidence(evaluation: Evaluation) -> Iterable[str]:
+    rows = [("evaluation", evaluation.id), *sorted(evaluation.evidence.items())]
+    yield table(("evidence", "value"), [(name, DIGEST.sub(r"\1", value)) for name, value in rows])
+    yield "Digests by their first letters; `evaluation.json` in the run's folder has them whole."
 
 
 def policy_table(evaluation: Evaluation) -> str:

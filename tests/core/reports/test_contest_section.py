@@ -31,7 +31,11 @@ def evaluation(looks=2):
     settings = EvaluationSettings(
         primary_metric="title", candidate="trained", incumbent="untrained", looks=looks
     )
-    evidence = {"code revision": "0123abcd", "held-out boards": "77ff"}
+    evidence = {
+        "code revision": "0123abcd",
+        "held-out boards": "77ff",
+        "snapshots": f"{'ab' * 32}, {'cd' * 32}",
+    }
     return evaluate(rows, settings, evidence)
 
 
@@ -45,6 +49,14 @@ def test_the_verdict_comes_first(parts):
     """A reader who stops after two lines knows it."""
     assert parts[0] == "## Verdict"
     assert parts[1].startswith("**Better**. Trained minus untrained in title: +50.0 points (95 % interval")
+
+
+def test_digests_are_cut_to_what_a_page_has_room_for(parts):
+    """Twelve letters name a model or a snapshot in every table; the whole digest is in the file that is named."""
+    text = "\n".join(parts)
+    assert f"| snapshots | {'ab' * 6}, {'cd' * 6} |" in text
+    assert "| code revision | 0123abcd |" in text
+    assert "`evaluation.json`" in text
 
 
 def test_policies_are_ranked_with_their_intervals():
