@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, StateType, TaskRun
 from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
+from prefect.states import TERMINAL_STATES
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -44,6 +45,11 @@ class StageView:
     share: float | None = None
     """What is done of it, in [0, 1]."""
     words: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it goes on no more, however it ended."""
+        return self.type in TERMINAL_STATES
 
 
 class Display(Protocol):

@@ -34,6 +34,8 @@ LOOK = 1.0
 """Seconds between two looks at the server, which shares its cores with the run."""
 PATIENCE = 120
 """Seconds that the server may be silent: it is busy, or being started again."""
+SETTLED = 15
+"""Seconds that a finished run's stages are waited for: their last states reach the server after the run's own."""
 
 
 def trigger(client: SyncPrefectClient, deployment: str, parameters: dict[str, Any]) -> tuple[FlowRun, bool]:
@@ -53,13 +55,15 @@ def trigger(client: SyncPrefectClient, deployment: str, parameters: dict[str, An
 
 
 def follow(client: SyncPrefectClient, run_id: UUID, display: Display) -> FlowRun:
-    """Show the run's stages until it has finished. Raises: ServiceError."""
+    """Show the run's stages until it and they have finished. Raises: ServiceError."""
     answered = time.monotonic()
+    finished: float | None = None
     with display:
         while True:
             try:
                 run = client.read_flow_run(run_id)
-                display.show(run, read_stages(client, run_id))
+                stages = read_stages(client, run_id)
+                display.show(run, stages)
                 answered = time.monotonic()
             except httpx.HTTPError as error:
                 if time.monotonic() - answered > PATIENCE:
@@ -68,8 +72,11 @@ def follow(client: SyncPrefectClient, run_id: UUID, display: Display) -> FlowRun
                     ) from error
             else:
                 if run.state is not None and run.state.is_final():
-                    return run
-                _need_worker()
+                    finished = finished or answered
+                    if answered - finished > SETTLED or all(stage.finished for stage in stages):
+                        return run
+                else:
+                    _need_worker()
             time.sleep(LOOK)
 
 
