@@ -27,7 +27,7 @@ def fantasy_draft(preset: Preset = Preset("default"), overrides: dict[str, Any] 
     Args:
         overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
     """
-    run = open_run("fantasy_draft", preset, overrides)
+    run = open_run("fantasy_draft", preset, overrides, trains=("sft", "grpo"))
     decisions = collect(run)
     rewards = reward(run, decisions)
     imitator = train(run, "sft", snapshot(run, "sft", rewards))

@@ -34,10 +34,11 @@ def train(
         overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
         start: The checkpoint to go on from: its digest (from a report) or its folder. GRPO without one imitates first.
     """
-    run = open_run(use_case, preset, overrides)
+    imitates_first = algorithm == "grpo" and start is None
+    run = open_run(use_case, preset, overrides, trains=("sft", algorithm) if imitates_first else (algorithm,))
     begin = find(run, start) if start else None
     rewards = reward(run, collect(run))
-    if begin is None and algorithm == "grpo":
+    if imitates_first:
         begin = train_stage(run, "sft", snapshot(run, "sft", rewards))
     checkpoint = train_stage(run, algorithm, snapshot(run, algorithm, rewards), start=begin)
     report(run)

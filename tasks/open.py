@@ -1,5 +1,6 @@
 """Begin a run: resolve what was asked for, and write it down."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC
 from typing import Any
@@ -18,6 +19,8 @@ from core.language.config import model_config
 from core.run import Run
 from core.store.migrate import migrate
 from core.store.registry import finish_run, record_run
+from core.training.backends import need_backend
+from core.training.config import Method
 from core.use_cases import use_case_named
 from tasks.stage import RETRIES
 
@@ -37,10 +40,17 @@ ENDINGS: dict[str, Any] = {"on_failure": [note_end], "on_crashed": [note_end], "
 
 
 @task(name="open", **RETRIES)
-def open_run(use_case: str, preset: str, overrides: dict[str, Any] | None = None) -> Run:
-    """Validate every setting and find the disk and the database, before any work starts."""
+def open_run(
+    use_case: str, preset: str, overrides: dict[str, Any] | None = None, trains: Sequence[Method] = ()
+) -> Run:
+    """Validate every setting and find trainers, disk and database, before any work starts.
+
+    `trains` names the methods that the run may come to train.
+    """
     settings = _scheduled_day() | (overrides or {})
     run = core.run.open_run(str(flow_run.get_id()), use_case_named(use_case), preset, settings)
+    for method in trains:
+        need_backend(getattr(run.config, method), run.config.adapter)
     model = model_config(run.config.model)
     need_space(run.folder, run_gigabytes(model, run.config.adapter.r, run.config.release))
     migrate()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from core.files import file_digest, make_folder, new_folder, write_json
 
+CHECKPOINTS = "checkpoints"
+"""The folder, within a stage's, of what a killed run goes on from; it goes when training is done."""
 SEAL = "complete.json"
 BEST = "best.json"
 

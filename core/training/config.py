@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from core.record import Record
 
 Dtype = Literal["auto", "bf16", "fp32"]
+TrainerName = Literal["group", "trl", "mlx"]
 
 
 class AdapterSettings(Record):
@@ -22,6 +23,9 @@ class AdapterSettings(Record):
 class TrainingSettings(Record):
     """What every method needs."""
 
+    trainer: TrainerName = "group"
+    """group: our own, for every method, each prompt computed once. trl: TRL's trainers for sft, dpo, kto and online grpo.
+    mlx: MLX's on Apple silicon, for sft."""
     learning_rate: float = Field(gt=0)
     epochs: int = Field(default=1, ge=1)
     max_steps: int | None = Field(default=None, ge=1)

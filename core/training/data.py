@@ -65,6 +65,12 @@ class GroupData:
         """Tokens of the longest prompt with completion."""
         return max(group.tokens.longest for group in (*self.train, *self.held_out))
 
+    @property
+    def said(self) -> str:
+        """How much there is, for a person."""
+        left_out = sum(self.dropped.values())
+        return f"{len(self.train)} groups to train on, {len(self.held_out)} held out, {left_out} left out"
+
 
 def load_groups(
     snapshot: Snapshot, tokenizer: PreTrainedTokenizerBase, settings: MethodSettings, context_length: int

@@ -28,7 +28,7 @@ from core.files import writing
 from core.language.group import group_logprobs
 from core.language.row import slices
 from core.training.arguments import training_arguments
-from core.training.checkpoints import Best, keep_best, latest_checkpoint, read_best, seal
+from core.training.checkpoints import CHECKPOINTS, Best, keep_best, latest_checkpoint, read_best, seal
 from core.training.config import GrpoSettings, MethodSettings, PpoSettings
 from core.training.data import GroupBatch, TrainingGroup
 from core.training.methods.group_method import GroupMethod
@@ -44,8 +44,6 @@ from core.training.value_head import (
 
 Log = Callable[[Literal["train", "eval"], int, int, Mapping[str, float]], None]
 """(phase, step, total steps, figures) of something that was measured."""
-
-CHECKPOINTS = "checkpoints"
 
 
 class GroupTrainer(Trainer):

@@ -1,0 +1,48 @@
+"""Who trains: our own trainer on groups, or another library's. Needs no torch: what a backend lacks is said at once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from core.checkpoint import Checkpoint
+from core.errors import ConfigError
+from core.training.config import AdapterSettings, MethodSettings
+from core.training.spec import TrainingSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One way to get from a `TrainingSpec` to a checkpoint, its curves and its record."""
+
+    name: str
+    refusal: Callable[[MethodSettings, AdapterSettings], str | None]
+    """Why it can't train as the settings say (and what to do instead), or None. Needs neither torch nor rows."""
+    train: Callable[[TrainingSpec], Checkpoint]
+    """Runs in the training process. Raises: OvernightError, also for rows that the backend can't train on."""
+
+
+def _train_group(spec: TrainingSpec) -> Checkpoint:
+    from core.training.backends.group import train  # noqa: PLC0415  (torch)
+
+    return train(spec)
+
+
+BACKENDS: Mapping[str, Backend] = {
+    "group": Backend("group", lambda _settings, _adapter: None, _train_group),
+}
+
+
+def backend_of(settings: MethodSettings) -> Backend:
+    """The backend that settings name. Raises: ConfigError."""
+    backend = BACKENDS.get(settings.trainer)
+    if backend is None:
+        raise ConfigError(
+            f"{settings.method}.trainer '{settings.trainer}' is not there yet: choose one of {', '.join(BACKENDS)}"
+        )
+    return backend
+
+
+def need_backend(settings: MethodSettings, adapter: AdapterSettings) -> None:
+    """Make sure that a method can be trained as its settings say. Raises: ConfigError with the reason."""
+    reason = backend_of(settings).refusal(settings, adapter)
+    if reason is not None:
+        raise ConfigError(f"{settings.method}.trainer '{settings.trainer}' can't do this: {reason}")

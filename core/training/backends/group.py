@@ -1,0 +1,75 @@
+"""Our own trainer: every method, on groups, each prompt computed once."""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from transformers import set_seed
+
+from core.checkpoint import Checkpoint
+from core.language.config import model_config
+from core.language.dtype import choose_dtype
+from core.language.model import UNTRAINED, load_model, pick_device
+from core.language.sharing import Sharing, sharing
+from core.training.adapter import trainable_model
+from core.training.config import PpoSettings
+from core.training.data import GroupData, load_groups
+from core.training.methods import method_of
+from core.training.progress import Phase, append_progress
+from core.training.publish import publish
+from core.training.reference import with_reference
+from core.training.sessions import with_advantages
+from core.training.spec import TrainingSpec
+from core.training.trainer import GroupTrainer
+from core.training.value_head import add_value_head
+
+
+def train(spec: TrainingSpec) -> Checkpoint:
+    """Run one training stage in this process and publish its checkpoint. Raises: OvernightError."""
+    started, folder, device = time.perf_counter(), Path(spec.folder), pick_device()
+    config = model_config(spec.model)
+    append_progress(folder, "loading", 0, 0)
+    chosen = choose_dtype(config, spec.settings.dtype, device)
+    loaded = load_model(config, chosen.dtype, device)
+    data = load_groups(spec.snapshot, loaded.tokenizer, spec.settings, loaded.context_length)
+    way = sharing(loaded.model.config, data.longest)
+    set_seed(spec.settings.seed)
+    model = trainable_model(loaded.model, config, spec.adapter, spec.start)
+    method = method_of(spec.settings)
+    if method.needs_reference:
+        append_progress(folder, "reference", 0, 0)
+        start = spec.start.sha256 if spec.start else UNTRAINED
+        data = with_reference(model, data, folder / "reference.safetensors", start)
+    if isinstance(spec.settings, PpoSettings):
+        add_value_head(model, Path(spec.start.path) if spec.start else None)
+        data = with_advantages(model, data, spec.settings)
+    trainer = GroupTrainer(
+        model,
+        method=method,
+        settings=spec.settings,
+        train=data.train,
+        held_out=data.held_out,
+        folder=folder,
+        log=partial(_write, folder),
+    )
+    trainer.run()
+    notes = {
+        "said": _said(chosen.reason, way, data, trainer),
+        "dropped": data.dropped,
+        "dtype": chosen.dtype,
+        "total_steps": trainer.total_steps,
+        "stopped": trainer.stopped,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    return publish(spec, trainer.best, trainer.total_steps, method.criterion, notes)
+
+
+def _said(dtype: str, way: Sharing, data: GroupData, trainer: GroupTrainer) -> list[str]:
+    """What a person should know about this run."""
+    sentences = (dtype, way.reason, data.said, trainer.stopped)
+    return [sentence for sentence in sentences if sentence]
+
+
+def _write(folder: Path, phase: Phase, step: int, total_steps: int, metrics: Mapping[str, float]) -> None:
+    append_progress(folder, phase, step, total_steps, metrics=metrics)
