@@ -6,13 +6,14 @@ bytes give the digest, and a reader checks it: nothing can change under a run un
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from core.errors import DataError, SnapshotError
 from core.files import make_folder, new_folder, write_json, writing
@@ -20,6 +21,8 @@ from core.record import Record
 
 ROWS = "rows.jsonl"
 MANIFEST = "manifest.json"
+ROUNDING = 1e-3
+"""Nats above 0 that a logged log-probability may have from low precision."""
 
 
 class ScoredGroup(Record):
@@ -27,6 +30,8 @@ class ScoredGroup(Record):
 
     `weights` is the distribution to imitate (SFT); `rewards` is what each completion earned (every method but SFT).
     A group whose completions are all the legal answers is a *choice*: the policy is a softmax over them.
+    `behaviour` is what logged completions were drawn with: for each its tokens' log-probabilities in nats, over the whole
+    vocabulary at temperature 1, or None where they were not logged.
     """
 
     id: str
@@ -34,16 +39,27 @@ class ScoredGroup(Record):
     completions: tuple[str, ...] = Field(min_length=1)
     rewards: tuple[float | None, ...] = ()
     weights: tuple[float, ...] = ()
+    behaviour: tuple[tuple[float, ...] | None, ...] = ()
     split: str = "train"
     metadata: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_value_a_completion(self) -> Self:
-        for name in ("rewards", "weights"):
+        for name in ("rewards", "weights", "behaviour"):
             values = getattr(self, name)
             if values and len(values) != len(self.completions):
                 raise ValueError(f"{len(values)} {name} for {len(self.completions)} completions")
         return self
+
+    @field_validator("behaviour")
+    @classmethod
+    def _log_probabilities(
+        cls, behaviour: tuple[tuple[float, ...] | None, ...]
+    ) -> tuple[tuple[float, ...] | None, ...]:
+        for value in (value for logprobs in behaviour for value in logprobs or ()):
+            if not -math.inf < value <= ROUNDING:
+                raise ValueError(f"{value} in behaviour is no log-probability of a token that was drawn")
+        return behaviour
 
 
 class Snapshot(Record):

@@ -66,6 +66,20 @@ class SftSettings(TrainingSettings):
     learning_rate: float = Field(default=5e-4, gt=0)
 
 
+class GuardSettings(Record):
+    """When logged completions are too old, or too far from the policy that training starts from, to learn from."""
+
+    max_age_days: float | None = Field(default=None, gt=0)
+    """Rows whose `metadata.logged_at` (ISO time; UTC where it names no zone) lies more days before the snapshot's newest
+    row are left out: against the newest row and not the clock, so that a snapshot always gives the same groups."""
+    max_versions_behind: int | None = Field(default=None, ge=0)
+    """The same for `metadata.policy_version`, a whole number that counts the policies that were served."""
+    min_ess: float = Field(default=0.1, ge=0, le=1)
+    """The effective sample size of the training completions, as a share of their number, below which they are stale."""
+    max_kl: float = Field(default=0.2, gt=0)
+    """Nats a token from the policy that drew the completions to the one training starts from, above which they are stale."""
+
+
 class GrpoSettings(TrainingSettings):
     """GRPO (Shao et al. 2024, arXiv:2402.03300) on scored groups."""
 
@@ -73,7 +87,8 @@ class GrpoSettings(TrainingSettings):
     learning_rate: float = Field(default=5e-5, gt=0)
     estimator: Literal["exact", "sampled", "logged"] = "exact"
     """exact: the expectation over all legal answers of a choice. sampled: `group_size` answers drawn from the
-    policy. logged: the group's own completions, drawn earlier by the policy that training starts from."""
+    policy. logged: the group's own completions, drawn earlier: by the policy whose log-probabilities the row has as
+    `behaviour`, or where it has none by the one that training starts from."""
     group_size: int = Field(default=8, ge=2)
     """Completions drawn per prompt ('sampled' only)."""
     num_iterations: int = Field(default=1, ge=1)
@@ -89,6 +104,14 @@ class GrpoSettings(TrainingSettings):
     """Mean over each completion's tokens first (the paper's eq. 3), or over all tokens of the batch."""
     max_kl: float | None = Field(default=None, gt=0)
     """Stop, and keep the best checkpoint so far, when a batch's KL to the start exceeds this (nats)."""
+    min_group_size: int = Field(default=2, ge=2)
+    """Groups of fewer completions are left out ('logged' only)."""
+    guards: GuardSettings = GuardSettings()
+    """('logged' only.)"""
+    on_stale: Literal["refuse", "dpo", "sft"] = "dpo"
+    """What becomes of completions that the guards call stale ('logged' only). refuse: an error. dpo: pairs from the same
+    groups' rewards. sft: each group's best completion is imitated. Both keep this section's settings where they have the
+    same, and DPO's own defaults otherwise."""
 
     @model_validator(mode="after")
     def _advantage_scale_is_positive(self) -> Self:
@@ -146,7 +169,8 @@ class KtoSettings(TrainingSettings):
 class PpoSettings(TrainingSettings):
     """One iteration of PPO (Schulman et al. 2017, arXiv:1707.06347, algorithm 1) on logged sessions of decisions.
 
-    The decisions were drawn by the policy that training starts from; `epochs` passes over them are the paper's K.
+    The decisions were drawn by the policy whose log-probabilities the rows have as `behaviour`, or where they have none by
+    the one that training starts from; `epochs` passes over them are the paper's K.
     """
 
     method: Literal["ppo"] = "ppo"
@@ -167,12 +191,22 @@ class PpoSettings(TrainingSettings):
     """Bring the advantages of all decisions to mean 0 and standard deviation 1."""
     max_kl: float | None = Field(default=None, gt=0)
     """As for GRPO."""
+    guards: GuardSettings = GuardSettings()
+    """Stale sessions are refused: single decisions have no pairs, and no best of several."""
 
 
 MethodSettings = Annotated[
     SftSettings | GrpoSettings | DpoSettings | KtoSettings | PpoSettings, Field(discriminator="method")
 ]
 """The settings of whatever the trainer can do."""
+
+
+def active_guards(settings: MethodSettings) -> GuardSettings | None:
+    """The guards of a method that learns from what another policy may have drawn; None for all others."""
+    if isinstance(settings, GrpoSettings) and settings.estimator != "logged":
+        return None
+    return settings.guards if isinstance(settings, GrpoSettings | PpoSettings) else None
+
 
 Method = Literal["sft", "grpo"]
 """The training methods that a use case's config has a section for, by the names of those sections."""

@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
@@ -15,7 +15,9 @@ from core.dataset import ScoredGroup, Snapshot, read_rows
 from core.errors import DataError
 from core.language.row import TokenGroup
 from core.language.tokens import completion_tokens, prompt_tokens
-from core.training.config import KtoSettings, MethodSettings, PpoSettings
+from core.training.age import AgeLimits
+from core.training.behaviour import Known, token_behaviour
+from core.training.config import KtoSettings, MethodSettings, PpoSettings, active_guards
 from core.training.left_out import unusable
 
 
@@ -42,6 +44,8 @@ class TrainingGroup:
     weights: tuple[float, ...] = ()
     reference: tuple[float, ...] = ()
     """Log-probability of every completion token under the policy that training started from."""
+    behaviour: tuple[float, ...] = ()
+    """The same under the policy that drew the token; NaN where that is not known, nothing where it never is."""
     mismatched: int = 0
     """How many of the completions, at the end, belong to another prompt and have no reward (KTO's reference point)."""
     decision: Decision | None = None
@@ -51,6 +55,14 @@ class TrainingGroup:
         """How many completions are the prompt's own."""
         return len(self.tokens.completions) - self.mismatched
 
+    @property
+    def old(self) -> tuple[float, ...]:
+        """What a ratio divides by: the behaviour where it is known, else the reference."""
+        if not self.behaviour or not self.reference:
+            return self.behaviour or self.reference
+        known = zip(self.behaviour, self.reference, strict=True)
+        return tuple(start if math.isnan(logged) else logged for logged, start in known)
+
 
 @dataclass(frozen=True, slots=True)
 class GroupData:
@@ -59,6 +71,8 @@ class GroupData:
     train: tuple[TrainingGroup, ...]
     held_out: tuple[TrainingGroup, ...]
     dropped: dict[str, int]
+    behaviour: Mapping[Known, int] = field(default_factory=dict)
+    """Completions of logged groups by what is known of the policy that drew them."""
 
     @property
     def longest(self) -> int:
@@ -83,14 +97,18 @@ def load_groups(
     held_out: list[TrainingGroup] = []
     dropped: Counter[str] = Counter()
     broken: set[str] = set()
+    known: Counter[Known] = Counter()
+    ages = AgeLimits.of(snapshot, settings)
     for values in read_rows(snapshot):
         row = _row(values, snapshot)
         group = _tokenise(row, tokenizer, settings)
-        reason = unusable(row, group.tokens, settings, context_length)
+        reason = ages.too_old(row) or unusable(row, group.tokens, settings, context_length)
         if reason:
             dropped[reason] += 1
             broken.add(_session(row))
         else:
+            if active_guards(settings):
+                group = replace(group, behaviour=token_behaviour(row, group.tokens, known))
             (train if row.split == "train" else held_out).append(group)
     if isinstance(settings, PpoSettings):
         train, held_out = (_whole_sessions(groups, broken, dropped) for groups in (train, held_out))
@@ -108,7 +126,7 @@ def load_groups(
                 f"{snapshot.path} has one prompt only, and kto measures its reference point on completions of another "
                 "prompt: collect more rows, or train by dpo"
             )
-    return GroupData(tuple(train), tuple(held_out), dict(dropped))
+    return GroupData(tuple(train), tuple(held_out), dict(dropped), known)
 
 
 def with_mismatched(groups: Sequence[TrainingGroup], context_length: int) -> list[TrainingGroup]:
@@ -157,6 +175,7 @@ class GroupBatch:
     rewards_B_G: Tensor
     weights_B_G: Tensor
     reference_N: Tensor
+    old_N: Tensor
     mismatched_B_G: Tensor
     """Completions of another prompt: for KTO's reference point only."""
     values_B: Tensor | None = None
@@ -179,6 +198,7 @@ class GroupBatch:
             rewards_B_G=padded((group.rewards for group in groups), width, device),
             weights_B_G=padded((group.weights for group in groups), width, device),
             reference_N=torch.tensor([value for group in groups for value in group.reference], device=device),
+            old_N=torch.tensor([value for group in groups for value in group.old], device=device),
             mismatched_B_G=((place_G >= own_B_1) & (place_G < sizes_B_1)).to(device),
         )
 

@@ -43,6 +43,8 @@ def _no_target(row: ScoredGroup, tokens: TokenGroup, settings: Any) -> str | Non
 def _no_advantage(row: ScoredGroup, tokens: TokenGroup, settings: GrpoSettings) -> str | None:
     if len(tokens.completions) < 2:
         return "one completion"
+    if settings.estimator == "logged" and len(tokens.completions) < settings.min_group_size:
+        return "fewer completions than min_group_size"
     if settings.estimator != "logged" and len(set(tokens.completions)) < len(tokens.completions):
         return "an answer twice"
     if row.split == "train" and len(set(row.rewards)) == 1:  # held out, it still says what the policy does

@@ -14,7 +14,8 @@ from core.language.model import UNTRAINED, load_model, pick_device
 from core.language.sharing import Sharing, sharing
 from core.training.adapter import trainable_model
 from core.training.config import PpoSettings
-from core.training.data import GroupData, load_groups
+from core.training.data import load_groups
+from core.training.guards import Guarded, guard
 from core.training.methods import method_of
 from core.training.progress import Phase, append_progress
 from core.training.publish import publish
@@ -41,6 +42,9 @@ def train(spec: TrainingSpec) -> Checkpoint:
         append_progress(folder, "reference", 0, 0)
         start = spec.start.sha256 if spec.start else UNTRAINED
         data = with_reference(model, data, folder / "reference.safetensors", start)
+    guarded = guard(data, spec.settings)
+    data, spec = guarded.data, spec.model_copy(update={"settings": guarded.settings})
+    method = method_of(spec.settings)
     if isinstance(spec.settings, PpoSettings):
         add_value_head(model, Path(spec.start.path) if spec.start else None)
         data = with_advantages(model, data, spec.settings)
@@ -55,7 +59,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
     )
     trainer.run()
     notes = {
-        "said": _said(chosen.reason, way, data, trainer),
+        "said": _said(chosen.reason, way, guarded, trainer),
         "dropped": data.dropped,
         "dtype": chosen.dtype,
         "total_steps": trainer.total_steps,
@@ -65,9 +69,9 @@ def train(spec: TrainingSpec) -> Checkpoint:
     return publish(spec, trainer.best, trainer.total_steps, method.criterion, notes)
 
 
-def _said(dtype: str, way: Sharing, data: GroupData, trainer: GroupTrainer) -> list[str]:
+def _said(dtype: str, way: Sharing, guarded: Guarded, trainer: GroupTrainer) -> list[str]:
     """What a person should know about this run."""
-    sentences = (dtype, way.reason, data.said, trainer.stopped)
+    sentences = (dtype, way.reason, guarded.data.said, guarded.said, trainer.stopped)
     return [sentence for sentence in sentences if sentence]
 
 

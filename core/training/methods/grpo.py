@@ -66,14 +66,14 @@ def _exact(settings: GrpoSettings) -> Loss:
 
 
 def _logged(settings: GrpoSettings) -> Loss:
-    """The completions were drawn by the policy training starts from, so its log-probabilities are the old ones."""
+    """The ratio is to the policy that drew the completions, the KL to the one training starts from."""
 
     def loss(logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         del step
         advantages_M = batch.of_completions(_advantages(batch, settings))
         value = grpo(
             logprobs_N,
-            batch.reference_N,
+            batch.old_N,
             advantages_M[batch.completion_N],
             batch.completion_N,
             clip_range=settings.clip_range,

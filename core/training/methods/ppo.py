@@ -19,7 +19,7 @@ def ppo_method(settings: PpoSettings) -> GroupMethod:
 
 
 class _Ppo:
-    """Groups are single decisions, drawn by the policy that training starts from: its log-probabilities are the old."""
+    """Groups are single decisions; the ratio is to the policy that drew them, the KL to the one training starts from."""
 
     def __init__(self, settings: PpoSettings) -> None:
         self.settings = settings
@@ -31,7 +31,7 @@ class _Ppo:
         values_B, settings = _values(batch), self.settings
         targets_B, old_B = _of_decisions(batch, "target"), _of_decisions(batch, "value")
         value = ppo_value(values_B, targets_B, old_B, clip_range=settings.value_clip_range)
-        shift_N = logprobs_N.detach() - batch.reference_N
+        shift_N = logprobs_N.detach() - batch.old_N
         return policy + settings.value_coefficient * value, {
             "policy_loss": policy.item(),
             "value_loss": value.item(),
@@ -51,7 +51,7 @@ class _Ppo:
     def _policy(self, logprobs_N: Tensor, batch: GroupBatch) -> Tensor:
         """Each decision's loss, the mean over its tokens: (B,)."""
         advantages_N = _of_decisions(batch, "advantage")[batch.completion_N]
-        loss_N = clipped_surrogate(logprobs_N, batch.reference_N, advantages_N, self.settings.clip_range)
+        loss_N = clipped_surrogate(logprobs_N, batch.old_N, advantages_N, self.settings.clip_range)
         return completion_means(loss_N, batch.completion_N)
 
 
