@@ -28,6 +28,7 @@ HOMES = {
     "gguf": ("core/exporting", "core/language"),
     "gymnasium": ("core/use_cases", "core/games"),
     "llama_cpp": ("core/exporting",),
+    "llguidance": ("core/language",),
     "matplotlib": ("core/reports",),
     "mlx": ("core/training/backends",),
     "mlx_lm": ("core/training/backends",),

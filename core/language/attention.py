@@ -15,6 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from core.language.memory import Memory
 from core.language.parts import Part
 from core.language.row import Forest
 
@@ -31,9 +32,18 @@ def row_attention(  # noqa: PLR0917  (transformers calls it)
     scaling: float | None = None,
     forest: Forest | None = None,
     sliding_window: int | None = None,
+    memory: Memory | None = None,
     **rest: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention of a row: (1, heads, T, D) in, (1, T, heads, D) out; a call without a forest is an ordinary one."""
+    """Attention of a row: (1, heads, T, D) in, (1, T, heads, D) out; a call without a forest is an ordinary one.
+
+    With a memory, a row leaves its keys and values there; without a row, completions grow from it by one token each.
+    """
+    if memory is not None and forest is not None:
+        memory.add_prompts(module.layer_idx, key[0], value[0])  # type: ignore[arg-type]
+    elif memory is not None:
+        scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+        return memory.read(module.layer_idx, query, key, value, scale, sliding_window), None  # type: ignore[arg-type]
     if forest is None:
         plain = ALL_ATTENTION_FUNCTIONS["sdpa"]
         return plain(

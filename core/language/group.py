@@ -13,22 +13,41 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from core.language.attention import ATTENTION
+from core.language.distribution import normaliser, tempered
+from core.language.drawing import FREE, Allowed, Drawing
 from core.language.row import TokenGroup, lay_out
 from core.language.sharing import sharing
 
 
-def group_logprobs(model: torch.nn.Module, groups: Sequence[TokenGroup]) -> Tensor:
+def group_logprobs(
+    model: torch.nn.Module,
+    groups: Sequence[TokenGroup],
+    *,
+    temperature: float = 1.0,
+    allowed: Sequence[Allowed] | None = None,
+) -> Tensor:
     """Log-probability of every completion token, completion after completion, group after group: (N,), float32.
 
-    Gradients flow. Where the architecture can't share a prompt, each completion is computed with its own.
+    Gradients flow. Where the architecture can't share a prompt, each completion is computed with its own. With the
+    temperature and the allowed sets of a rollout, one a group, it is the distribution that the rollout drew from.
+
+    Raises: DataError for a token outside its allowed set.
     """
-    plain = getattr(model, "module", model)
+    plain, device = getattr(model, "module", model), next(model.parameters()).device
     if sharing(plain.config, max(group.longest for group in groups)).shared:
-        return shared_logprobs(model, groups)
-    return torch.cat([plain_logprobs(model, group) for group in groups])
+        return shared_logprobs(model, groups, Drawing.of(groups, allowed, temperature, device))
+    each: Sequence[Allowed | None] = allowed or [None] * len(groups)
+    return torch.cat(
+        [
+            plain_logprobs(
+                model, group, Drawing.of([group], None if own is None else [own], temperature, device)
+            )
+            for group, own in zip(groups, each, strict=True)
+        ]
+    )
 
 
-def shared_logprobs(model: torch.nn.Module, groups: Sequence[TokenGroup]) -> Tensor:
+def shared_logprobs(model: torch.nn.Module, groups: Sequence[TokenGroup], drawing: Drawing = FREE) -> Tensor:
     """The computation that shares prompts: one forward pass over one row, head on the predicting positions only."""
     use_group_attention(model)
     device = next(model.parameters()).device
@@ -41,10 +60,10 @@ def shared_logprobs(model: torch.nn.Module, groups: Sequence[TokenGroup]) -> Ten
         logits_to_keep=row.kept_K,
         forest=row.forest,
     ).logits[0]
-    return _token_logprobs(logits_K_V, row.predictor_N, row.target_N)
+    return _token_logprobs(logits_K_V, row.predictor_N, row.target_N, drawing)
 
 
-def plain_logprobs(model: torch.nn.Module, group: TokenGroup) -> Tensor:
+def plain_logprobs(model: torch.nn.Module, group: TokenGroup, drawing: Drawing = FREE) -> Tensor:
     """The computation every architecture can do: padded rows, each with the prompt; equal rows only once."""
     device = next(model.parameters()).device
     prompt = len(group.prompt)
@@ -69,6 +88,7 @@ def plain_logprobs(model: torch.nn.Module, group: TokenGroup) -> Tensor:
         logits_R_C_V.flatten(0, 1),
         torch.tensor(predictors, device=device),
         torch.tensor(targets, device=device),
+        drawing,
     )
 
 
@@ -83,7 +103,10 @@ def use_group_attention(model: torch.nn.Module) -> None:
         base.set_attn_implementation(ATTENTION)
 
 
-def _token_logprobs(logits_K_V: Tensor, predictor_N: Tensor, target_N: Tensor) -> Tensor:
-    logits_K_V = logits_K_V.float()
-    normaliser_K = logits_K_V.logsumexp(-1)
-    return logits_K_V[predictor_N, target_N] - normaliser_K[predictor_N]
+def _token_logprobs(logits_K_V: Tensor, predictor_N: Tensor, target_N: Tensor, drawing: Drawing) -> Tensor:
+    logits_K_V = tempered(logits_K_V, drawing.temperature)
+    normaliser_N = logits_K_V.logsumexp(-1)[predictor_N]
+    if drawing.token_M is not None and drawing.allowed_M_W is not None:
+        own_M = normaliser(logits_K_V[predictor_N[drawing.token_M]], drawing.allowed_M_W)
+        normaliser_N = normaliser_N.index_copy(0, drawing.token_M, own_M)
+    return logits_K_V[predictor_N, target_N] - normaliser_N

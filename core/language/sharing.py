@@ -40,20 +40,34 @@ def sharing(config: Any, longest: int) -> Sharing:
         return _plain(f"'{kind}' is set to let tokens see what follows them")
     if getattr(config, "attention_dropout", 0.0):
         return _plain(f"'{kind}' drops attention weights in training")
-    original = _rope(config).get("original_max_position_embeddings")
-    if (
-        original is not None
-        and _rope(config).get("rope_type") in ("longrope", "dynamic")
-        and longest > original
-    ):
+    original = _changes_beyond(config)
+    if original is not None and longest > original:
         return _plain(
             f"'{kind}' changes its position factors beyond {original} tokens, and the longest row has {longest}"
         )
     return Sharing(shared=True, reason="each prompt is computed once for all its completions")
 
 
+def position_factors_change(config: Any, shortest: int, longest: int) -> bool:
+    """Whether what was computed of `shortest` tokens is wrong when there are `longest`."""
+    original = _changes_beyond(config)
+    if original is None or longest <= original:
+        return False
+    return shortest <= original or _rope(config)["rope_type"] == "dynamic"
+
+
 def _plain(reason: str) -> Sharing:
     return Sharing(shared=False, reason=f"each completion is computed with its own prompt: {reason}")
+
+
+def _changes_beyond(config: Any) -> int | None:
+    """How many tokens a model reads with its original position factors, when it has others."""
+    rope = _rope(config)
+    return (
+        rope.get("original_max_position_embeddings")
+        if rope.get("rope_type") in ("longrope", "dynamic")
+        else None
+    )
 
 
 def _rope(config: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Text to token ids: a prompt, and completions as they read after one."""
+"""Text to token ids and back: a prompt, and completions as they read after one."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
@@ -36,3 +37,13 @@ def letter_token(tokenizer: PreTrainedTokenizerBase, letter: str) -> int:
             "a choice needs answers of one token, such as ' A'"
         )
     return tokens[0]
+
+
+def completion_text(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
+    """What tokens say where they stand: after other text, with special tokens written out."""
+    before = tokenizer.encode(_BEFORE, add_special_tokens=False)
+    alone, together = (
+        str(tokenizer.decode(part, clean_up_tokenization_spaces=False))
+        for part in (before, [*before, *tokens])
+    )
+    return together.removeprefix(alone)
