@@ -24,6 +24,7 @@ LANGUAGE = ("core/language", "core/training", "core/games", "core/exporting")
 STORE = ("core/store",)
 HOMES = {
     "alembic": STORE,
+    "datasets": ("core/training/backends",),
     "fastapi": ("apps",),
     "gguf": ("core/exporting", "core/language"),
     "gymnasium": ("core/use_cases", "core/games"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint
 from core.errors import ConfigError
+from core.training.backends.trl_limits import trl_refusal
 from core.training.config import AdapterSettings, MethodSettings
 from core.training.spec import TrainingSpec
 
@@ -26,8 +27,15 @@ def _train_group(spec: TrainingSpec) -> Checkpoint:
     return train(spec)
 
 
+def _train_trl(spec: TrainingSpec) -> Checkpoint:
+    from core.training.backends.trl import train  # noqa: PLC0415  (torch, and an extra)
+
+    return train(spec)
+
+
 BACKENDS: Mapping[str, Backend] = {
     "group": Backend("group", lambda _settings, _adapter: None, _train_group),
+    "trl": Backend("trl", trl_refusal, _train_trl),
 }
 
 

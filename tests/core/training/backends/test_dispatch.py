@@ -3,8 +3,15 @@
 import pytest
 
 from core.errors import ConfigError
-from core.training.backends import backend_of, need_backend
-from core.training.config import AdapterSettings, SftSettings
+from core.training.backends import backend_of, need_backend, trl_limits
+from core.training.config import (
+    AdapterSettings,
+    DpoSettings,
+    GrpoSettings,
+    KtoSettings,
+    PpoSettings,
+    SftSettings,
+)
 
 
 def test_our_own_trainer_is_the_default():
@@ -16,5 +23,50 @@ def test_our_own_trainer_is_the_default():
 
 def test_a_trainer_that_is_not_there_is_named():
     """One line, with the ones there are."""
-    with pytest.raises(ConfigError, match=r"^sft\.trainer 'mlx' is not there yet: choose one of group"):
+    with pytest.raises(ConfigError, match=r"^sft\.trainer 'mlx' is not there yet: choose one of group, trl"):
         need_backend(SftSettings(trainer="mlx"), AdapterSettings())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (PpoSettings(trainer="trl"), "TRL 1.16 has no ppo"),
+        (GrpoSettings(trainer="trl"), "knows no choice among answers"),
+        (GrpoSettings(trainer="trl", estimator="sampled"), "not from the legal answers of a choice"),
+        (GrpoSettings(trainer="trl", estimator="logged"), "takes no logged groups"),
+        (
+            DpoSettings(trainer="trl", label_smoothing=0.1),
+            "leaves label_smoothing out of loss_type 'sigmoid'",
+        ),
+        (KtoSettings(trainer="trl", batch_size=2, gradient_accumulation_steps=2), "needs two completions"),
+    ],
+)
+def test_what_trl_lacks_is_refused_with_the_reason(settings, words):
+    """And with what to do instead."""
+    with pytest.raises(ConfigError) as caught:
+        need_backend(settings, AdapterSettings())
+    text = str(caught.value)
+    assert text.startswith(f"{settings.method}.trainer 'trl' can't do this: ")
+    assert words in text
+    assert text.endswith("; leave trainer at 'group'")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SftSettings(trainer="trl"),
+        DpoSettings(trainer="trl", loss_type="robust", label_smoothing=0.1),
+        DpoSettings(trainer="trl", loss_type="ipo"),
+        KtoSettings(trainer="trl"),
+    ],
+)
+def test_what_trl_has_is_not_refused(settings):
+    """SFT, DPO with its variants, KTO."""
+    need_backend(settings, AdapterSettings())
+
+
+def test_a_missing_package_is_named_with_its_installation(monkeypatch):
+    """TRL is an extra."""
+    monkeypatch.setattr(trl_limits, "find_spec", lambda name: None if name == "trl" else object())
+    with pytest.raises(ConfigError, match=r"not installed: pip install -c constraints\.txt 'trl>=1\.16,<2'"):
+        need_backend(SftSettings(trainer="trl"), AdapterSettings())

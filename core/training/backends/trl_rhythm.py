@@ -1,0 +1,112 @@
+"""When a run of TRL's looks at held-out rows, saves and tells; what it measures, in our words."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from core.errors import DivergedError
+from core.training.checkpoints import Best, keep_best, read_best, seal
+from core.training.config import MethodSettings
+from core.training.progress import append_progress
+
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "sft": {},
+    "dpo": {
+        "rewards/accuracies": "accuracy",
+        "rewards/margins": "margin",
+        "rewards/chosen": "reward_chosen",
+        "rewards/rejected": "reward_rejected",
+    },
+    "kto": {
+        "kl": "reference_point",
+        "rewards/chosen": "reward_desirable",
+        "rewards/rejected": "reward_undesirable",
+    },
+}
+"""By method: TRL's names for what our own trainer calls otherwise."""
+_SHARED = ("loss", "grad_norm", "learning_rate", "entropy")
+_HELD_OUT = "eval_"
+
+
+class Rhythm(TrainerCallback):
+    """The rhythm of our own trainer: the same lines in `progress.jsonl`, sealed checkpoints, the best one kept.
+
+    Without held-out rows (`looks`) the newest weights are the best.
+    """
+
+    def __init__(self, settings: MethodSettings, folder: Path, model: PeftModel, *, looks: bool) -> None:
+        self.settings, self.folder, self.model, self.looks = settings, folder, model, looks
+        self.best: Best | None = read_best(folder)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Decide what happens after this step."""
+        del args
+        last = state.global_step >= state.max_steps
+        control.should_log = True
+        control.should_evaluate = self.looks and (last or state.global_step % self.settings.eval_every == 0)
+        control.should_save = not last and state.global_step % self.settings.save_every == 0
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        """Write down what a step or a look measured. Raises: DivergedError."""
+        del args, control
+        logs: dict[str, float] = rest["logs"]
+        if f"{_HELD_OUT}loss" in logs:
+            append_progress(
+                self.folder, "eval", state.global_step, state.max_steps, metrics=self._held_out(logs)
+            )
+        elif "loss" in logs:
+            for name, what in (("loss", "the loss"), ("grad_norm", "the gradient's norm")):
+                if not math.isfinite(logs.get(name, 0.0)):
+                    raise DivergedError(self._diverged(f"{what} became {logs[name]}", state.global_step))
+            append_progress(
+                self.folder, "train", state.global_step, state.max_steps, metrics=self._in_our_words(logs)
+            )
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        """Keep the weights when their held-out loss is the lowest so far."""
+        del args, control
+        figures = self._held_out(rest["metrics"])
+        value = figures["loss"] if math.isfinite(figures["loss"]) else math.inf
+        if self.best is None or value < self.best.value:
+            self.best = keep_best(self.folder, state.global_step, value, figures, self._save)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """From now on the checkpoint counts."""
+        del control
+        seal(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+
+    def finish(self, step: int) -> None:
+        """Where nothing was held out, the last weights are kept."""
+        if not self.looks:
+            self.best = keep_best(self.folder, step, -float(step), {}, self._save)
+
+    def _held_out(self, logs: Mapping[str, float]) -> dict[str, float]:
+        named = {name.removeprefix(_HELD_OUT): value for name, value in logs.items()}
+        return self._in_our_words(named)
+
+    def _in_our_words(self, logs: Mapping[str, float]) -> dict[str, float]:
+        words = {**_WORDS[self.settings.method], **{name: name for name in _SHARED}}
+        return {words[name]: value for name, value in logs.items() if name in words}
+
+    def _save(self, folder: Path) -> None:
+        self.model.save_pretrained(str(folder), selected_adapters=["default"])
+        (folder / "README.md").unlink(missing_ok=True)  # a template of PEFT's, with nothing filled in
+
+    def _diverged(self, what: str, step: int) -> str:
+        kept = f"; the checkpoint of step {self.best.step} is in {self.best.folder}" if self.best else ""
+        return (
+            f"{what} at step {step} of {self.settings.method} in {self.folder}: lower learning_rate (now "
+            f"{self.settings.learning_rate}) or set dtype to fp32{kept}"
+        )
