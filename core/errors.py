@@ -14,7 +14,7 @@
         DivergedError                  the loss or the KL left the range that can be trusted
         InterruptedTraining            the training process was ended from outside; it can go on
       ExportError      (RuntimeError)  an exported file can't be made, or is not the model it should be
-      ServiceError     (RuntimeError)  the local server or worker can't start or can't be reached
+      ServiceError     (RuntimeError)  a server or worker can't start or can't be reached
 
 A message says what is wrong, where, and what to do about it. Every class keeps a single message
 argument, so that instances survive pickling.
@@ -81,7 +81,7 @@ class ExportError(OvernightError, RuntimeError):
 
 
 class ServiceError(OvernightError, RuntimeError):
-    """The local server or worker can't start or can't be reached."""
+    """A server or worker can't start or can't be reached."""
 
 
 def one_line(error: BaseException) -> str:

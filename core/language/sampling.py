@@ -63,4 +63,4 @@ RolloutBackend = Annotated[TorchRollouts | VllmRollouts, Field(discriminator="ba
 
 def prompt_seed(seed: int, step: int, prompt_id: str) -> int:
     """The seed of one prompt's draws at one step: a resumed run draws the same, whatever else it draws."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{step}/{prompt_id}".encode()).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(f"{seed}/{step}/{prompt_id}".encode()).digest()[:8], "big") >> 2
