@@ -175,7 +175,8 @@ def train_ours(model: PeftModel, groups: list[TrainingGroup], folder: Path) -> S
     folder.mkdir(parents=True)
     losses: list[float] = []
 
-    def log(phase: str, _step: int, _total: int, metrics: Any) -> None:
+    def log(phase: str, step: int, total_steps: int, metrics: Any, said: str = "") -> None:
+        del step, total_steps, said
         if phase == "train":
             losses.append(metrics["loss"])
 

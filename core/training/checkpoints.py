@@ -12,6 +12,8 @@ CHECKPOINTS = "checkpoints"
 """The folder, within a stage's, of what a killed run goes on from; it goes when training is done."""
 SEAL = "complete.json"
 BEST = "best.json"
+START = "start"
+"""The checkpoint before the first step."""
 
 
 def seal(folder: Path) -> None:
@@ -29,16 +31,25 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
+def found_checkpoints(folder: Path) -> list[tuple[Path, int]]:
+    """The checkpoints in a folder and their steps, the newest first and the start last; some may be cut short."""
+    steps = [(path, int(path.name.rpartition("-")[2])) for path in folder.glob("checkpoint-*")]
+    start = [(folder / START, 0)] if (folder / START).is_dir() else []
+    return sorted(steps, key=lambda found: found[1], reverse=True) + start
+
+
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole `checkpoint-N` in a folder; the ones cut short are removed."""
-    found = sorted(
-        folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True
-    )
-    for path in found:
+    """The newest whole checkpoint in a folder; the ones cut short are removed."""
+    for path, _ in found_checkpoints(folder):
         if is_whole(path):
             return path
         shutil.rmtree(path, ignore_errors=True)
     return None
+
+
+def keep_start(checkpoint: Path) -> None:
+    """Give the checkpoint of step 0 a name of its own: it is not removed when newer ones come."""
+    checkpoint.rename(checkpoint.with_name(START))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +63,28 @@ class Best:
 
 
 def read_best(folder: Path) -> Best | None:
-    """The best checkpoint a training folder holds; published by a rename, so it is whole."""
-    found = sorted((folder / "best").glob("step-*"))
-    if not found:
-        return None
-    values = json.loads((found[-1] / BEST).read_text())
-    return Best(found[-1], values["step"], values["value"], values["metrics"])
+    """The best checkpoint a training folder holds; published by a rename, so it is whole.
+
+    A run killed between publishing one and removing the one it beats leaves both.
+    """
+    found = [_best(path) for path in sorted((folder / "best").glob("step-*"))]
+    return min(found, key=lambda best: best.value, default=None)
 
 
-def keep_best(
-    folder: Path, step: int, value: float, metrics: Mapping[str, float], save: Callable[[Path], None]
+def keep_best(  # noqa: PLR0917
+    folder: Path,
+    step: int,
+    value: float,
+    metrics: Mapping[str, float],
+    save: Callable[[Path], None],
+    course: int = 0,
 ) -> Best:
-    """Publish a new best checkpoint, then remove the one it beats. Raises: StorageError."""
+    """Publish a new best checkpoint, then remove the one it beats. Raises: StorageError.
+
+    A run that went back comes to the same step again: `course` counts its courses.
+    """
     parent = make_folder(folder / "best")
-    target = parent / f"step-{step:06d}"
+    target = parent / f"step-{step:06d}-{course}"
     beaten = [path for path in parent.glob("step-*") if path != target]
     with new_folder(target) as stage:
         save(stage)
@@ -73,3 +92,8 @@ def keep_best(
     for path in beaten:
         shutil.rmtree(path, ignore_errors=True)
     return Best(target, step, value, dict(metrics))
+
+
+def _best(folder: Path) -> Best:
+    values = json.loads((folder / BEST).read_text())
+    return Best(folder, values["step"], values["value"], values["metrics"])

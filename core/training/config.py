@@ -47,6 +47,9 @@ class TrainingSettings(Record):
     """How many held-out groups a look takes."""
     save_every: int = Field(default=25, ge=1)
     """Steps between checkpoints a killed run can go on from."""
+    max_rollbacks: int = Field(default=2, ge=0)
+    """How often a run may go back to its last good checkpoint, each time with half the learning rate, when a loss or
+    gradient is no number or the KL is above `max_kl`. After that a KL ends the run with the best checkpoint so far."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -103,7 +106,7 @@ class GrpoSettings(TrainingSettings):
     loss_type: Literal["sequence", "token"] = "sequence"
     """Mean over each completion's tokens first (the paper's eq. 3), or over all tokens of the batch."""
     max_kl: float | None = Field(default=None, gt=0)
-    """Stop, and keep the best checkpoint so far, when a batch's KL to the start exceeds this (nats)."""
+    """Go back when a batch's KL to the start exceeds this (nats): see `max_rollbacks`."""
     min_group_size: int = Field(default=2, ge=2)
     """Groups of fewer completions are left out ('logged' only)."""
     guards: GuardSettings = GuardSettings()

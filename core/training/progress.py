@@ -14,7 +14,7 @@ from core.record import Record
 
 PROGRESS = "progress.jsonl"
 
-Phase = Literal["loading", "reference", "train", "eval", "done"]
+Phase = Literal["loading", "reference", "train", "eval", "rollback", "done"]
 
 
 class TrainingProgress(Record):
@@ -59,12 +59,17 @@ def parse_progress(line: str) -> TrainingProgress | None:
 def read_progress(folder: Path) -> list[TrainingProgress]:
     """A training folder's curves in the order of their steps.
 
-    A resumed run does some steps again; the line written last stands for each step.
+    A resumed run does some steps again; the line written last stands for each step. Of a course that was given up only
+    the looks stay: the best checkpoint may be one of them.
     """
     path = folder / PROGRESS
     latest: dict[tuple[str, int], TrainingProgress] = {}
     for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         line = parse_progress(text)
-        if line is not None:
-            latest[line.phase, line.step] = line
+        if line is None:
+            continue
+        if line.phase == "rollback":
+            for step in [step for phase, step in latest if phase == "train" and step > line.step]:
+                del latest["train", step]
+        latest[line.phase, line.step] = line
     return sorted(latest.values(), key=lambda line: (line.step, line.time))

@@ -3,36 +3,38 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import (
-    PreTrainedModel,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PreTrainedModel, PrinterCallback, Trainer
 
 from core.errors import DivergedError
 from core.files import writing
 from core.language.group import group_logprobs
 from core.language.row import slices
 from core.training.arguments import training_arguments
-from core.training.checkpoints import CHECKPOINTS, Best, keep_best, latest_checkpoint, read_best, seal
+from core.training.checkpoints import (
+    CHECKPOINTS,
+    Best,
+    keep_best,
+    keep_start,
+    latest_checkpoint,
+    read_best,
+    seal,
+)
 from core.training.config import GrpoSettings, MethodSettings, PpoSettings
 from core.training.data import GroupBatch, TrainingGroup
 from core.training.methods.group_method import GroupMethod
 from core.training.reference import EVALUATION_TOKENS
+from core.training.rhythm import Log, Rhythm
+from core.training.rollback import Rollback, Wall, read_rollbacks, roll_back, slowed
 from core.training.schedule import GroupOrder, learning_rate_factor
 from core.training.value_head import (
     load_value_head,
@@ -41,9 +43,6 @@ from core.training.value_head import (
     set_own_learning_rate,
     value_head,
 )
-
-Log = Callable[[Literal["train", "eval"], int, int, Mapping[str, float]], None]
-"""(phase, step, total steps, figures) of something that was measured."""
 
 
 class GroupTrainer(Trainer):
@@ -67,6 +66,7 @@ class GroupTrainer(Trainer):
         self.held_out, self.write = held_out, log
         self.stopped = ""
         self.best: Best | None = read_best(folder)
+        self.rollbacks: tuple[Rollback, ...] = read_rollbacks(folder)
         self.order = GroupOrder(len(train), settings)
         steps = math.ceil(len(self.order) / settings.batch_size)
         self.total_steps = min(steps, settings.max_steps or steps)
@@ -79,18 +79,45 @@ class GroupTrainer(Trainer):
             ),
             train_dataset=list(train),
             data_collator=lambda groups: {"groups": groups},
-            callbacks=[_Rhythm(self)],
+            callbacks=[Rhythm(self)],
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
 
     def run(self) -> None:
         """Train to the end, going on from the newest whole checkpoint. Raises: DivergedError, StorageError."""
-        resume = latest_checkpoint(self.folder / CHECKPOINTS)
-        if resume is None or self.best is None:
+        if self.best is None:
             self.evaluate()
         with writing(self.folder / CHECKPOINTS):
+            while not self._trained():
+                self.optimizer, self.lr_scheduler = None, None
+                self._curves.clear()
+
+    def _trained(self) -> bool:
+        """Train on; False when the run went back to an earlier checkpoint. Raises: DivergedError, StorageError."""
+        resume = latest_checkpoint(self.folder / CHECKPOINTS)
+        try:
             self.train(resume_from_checkpoint=None if resume is None else str(resume))
+        except Wall as wall:
+            return not self._went_back(wall)
+        return True
+
+    def _went_back(self, wall: Wall) -> bool:
+        """Whether there was a checkpoint to go back to; else the run ends with the best. Raises: DivergedError."""
+        made = None
+        if len(self.rollbacks) < self.settings.max_rollbacks:
+            made = roll_back(self.folder, self.folder / CHECKPOINTS, wall)
+        if made is not None:
+            self.rollbacks = (*self.rollbacks, made)
+            self.write("rollback", made.to, self.total_steps, {}, made.said)
+            return True
+        if not wall.kl and (self.best is None or self.best.step == 0):
+            raise DivergedError(self._diverged(wall))
+        after = f", after {len(self.rollbacks)} rollbacks" if self.rollbacks else ""
+        self.stopped = (
+            f"stopped at step {wall.step}{after}: {wall.reason}; the best checkpoint so far is kept"
+        )
+        return False
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The optimizer; a value head, which starts from nothing, has a learning rate of its own."""
@@ -105,19 +132,18 @@ class GroupTrainer(Trainer):
         """The learning rate's course. Unlike the ones of transformers it does not waste the first step on 0."""
         if self.lr_scheduler is None:
             scheduled: Any = optimizer or self.optimizer
-            self.lr_scheduler = LambdaLR(scheduled, learning_rate_factor(self.settings, num_training_steps))
+            course = learning_rate_factor(self.settings, num_training_steps)
+            self.lr_scheduler = LambdaLR(scheduled, slowed(course, self.rollbacks))
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
-        """The method's loss on one batch of groups. Raises: DivergedError."""
+        """The method's loss on one batch of groups."""
         logprobs_N, batch = self._computed(model, inputs["groups"])
         loss, curves = self.method.loss(logprobs_N, batch, self.state.global_step)
         self._tokens += sum(group.computed for group in batch.tokens)
         for name, value in curves.items():
             self._curves[name].append(value)
-        if not math.isfinite(loss.item()):
-            raise DivergedError(self._diverged(f"the loss became {loss.item()}"))
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -129,7 +155,9 @@ class GroupTrainer(Trainer):
         value = metrics.get(self.method.criterion, -float(step))  # nothing held out: the newest is best
         value = value if math.isfinite(value) else math.inf
         if self.best is None or value < self.best.value:
-            self.best = keep_best(self.folder, step, value, metrics, self._save_adapter)
+            self.best = keep_best(
+                self.folder, step, value, metrics, self._save_adapter, course=len(self.rollbacks)
+            )
         self._since, self._tokens = time.perf_counter(), 0
         return metrics
 
@@ -156,18 +184,20 @@ class GroupTrainer(Trainer):
         return logprobs_N, replace(batch, values_B=values_B)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Send one step's curves on. Raises: DivergedError when the gradient is no number."""
+        """Send one step's curves on. Raises: Wall when they can't be trusted."""
         del start_time
         if "loss" not in logs:
             return
-        if not math.isfinite(logs.get("grad_norm", 0.0)):
-            raise DivergedError(self._diverged(f"the gradient's norm became {logs['grad_norm']}"))
+        step = self.state.global_step
+        for name, what in (("loss", "loss"), ("grad_norm", "gradient's norm")):
+            if not math.isfinite(logs.get(name, 0.0)):
+                raise Wall(step, f"the {what} became {logs[name]} at step {step}")
         curves = {name: float(np.mean(values)) for name, values in self._curves.items()}
         seconds = time.perf_counter() - self._since
         rate = {"tokens_per_second": self._tokens / seconds}
         self.control.should_log = False
-        self.write("train", self.state.global_step, self.total_steps, logs | curves | rate)
-        self._check_kl(curves.get("kl", 0.0))
+        self.write("train", step, self.total_steps, logs | curves | rate)
+        self._check_weights(curves.get("kl", 0.0))
         self._curves.clear()
         self._since, self._tokens = time.perf_counter(), 0
 
@@ -175,6 +205,10 @@ class GroupTrainer(Trainer):
         """Not counted."""
         del inputs
         return 0
+
+    def save_start(self) -> None:
+        """Save the state before the first step."""
+        self._save_checkpoint(self.model_wrapped, None)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> GroupOrder:
         del train_dataset
@@ -185,6 +219,22 @@ class GroupTrainer(Trainer):
         folder = self.folder / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
         save_value_head(model, folder)
         seal(folder)
+        if self.state.global_step == 0:
+            keep_start(folder)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """A checkpoint holds the next step's learning rate as it was before a rollback: it is computed anew."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None or self.optimizer is None or not isinstance(self.lr_scheduler, LambdaLR):
+            return
+        scheduler = self.lr_scheduler
+        rates = [
+            rate * factor(scheduler.last_epoch)
+            for rate, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+        ]
+        scheduler._last_lr = rates  # noqa: SLF001
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -195,38 +245,23 @@ class GroupTrainer(Trainer):
         save_value_head(self.model, folder)  # type: ignore[arg-type]
         (folder / "README.md").unlink(missing_ok=True)  # a template of PEFT's, with nothing filled in
 
-    def _check_kl(self, kl: float) -> None:
+    def _check_weights(self, kl: float) -> None:
+        """What is looked at or saved must be numbers, and near enough to the start. Raises: Wall."""
+        step = self.state.global_step
         limit = self.settings.max_kl if isinstance(self.settings, GrpoSettings | PpoSettings) else None
         if limit is not None and kl > limit:
-            self.stopped = (
-                f"stopped at step {self.state.global_step}: the KL to the starting policy is {kl:.3f}, above max_kl "
-                f"{limit}; the best checkpoint so far is kept"
-            )
-            self.control.should_training_stop = True
-            self.control.should_evaluate = False  # weights that far off are no candidates
+            reason = f"the KL to the starting policy was {kl:.3f} at step {step}, above max_kl {limit}"
+            raise Wall(step, reason, kl=True)
+        if (self.control.should_evaluate or self.control.should_save) and not _finite(self.model):
+            raise Wall(step + 1, f"the weights became no numbers at step {step}")
 
-    def _diverged(self, what: str) -> str:
-        kept = f"; the checkpoint of step {self.best.step} is in {self.best.folder}" if self.best else ""
+    def _diverged(self, wall: Wall) -> str:
+        back = f", after {len(self.rollbacks)} rollbacks" if self.rollbacks else ""
         return (
-            f"{what} at step {self.state.global_step + 1} of {self.method.name} in {self.folder}: lower "
-            f"learning_rate (now {self.settings.learning_rate}) or set dtype to fp32{kept}"
+            f"{wall.reason} of {self.method.name} in {self.folder}{back}: lower learning_rate "
+            f"(now {self.settings.learning_rate}) or set dtype to fp32"
         )
 
 
-class _Rhythm(TrainerCallback):
-    """When a run looks at held-out groups, saves, and stops."""
-
-    def __init__(self, trainer: GroupTrainer) -> None:
-        self.trainer = trainer
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        del args
-        settings, step = self.trainer.settings, state.global_step
-        repeats = settings.num_iterations if isinstance(settings, GrpoSettings) else 1
-        last = step >= state.max_steps
-        control.should_log = True
-        control.should_evaluate = last or step % settings.eval_every == 0
-        # between updates on one draw there is a draw to lose
-        control.should_save = not last and step % settings.save_every == 0 and step % repeats == 0
+def _finite(model: Any) -> bool:
+    return all(value.isfinite().all() for value in model.parameters() if value.requires_grad)

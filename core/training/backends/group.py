@@ -1,15 +1,19 @@
 """Our own trainer: every method, on groups, each prompt computed once."""
 
+import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import torch
 from transformers import set_seed
 
 from core.checkpoint import Checkpoint
-from core.language.config import model_config
-from core.language.dtype import choose_dtype
+from core.files import write_json
+from core.language.config import ModelConfig, model_config
+from core.language.dtype import DtypeChoice, choose_dtype
 from core.language.model import UNTRAINED, load_model, pick_device
 from core.language.sharing import Sharing, sharing
 from core.training.adapter import trainable_model
@@ -31,7 +35,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
     started, folder, device = time.perf_counter(), Path(spec.folder), pick_device()
     config = model_config(spec.model)
     append_progress(folder, "loading", 0, 0)
-    chosen = choose_dtype(config, spec.settings.dtype, device)
+    chosen = _chosen_dtype(spec, config, device)
     loaded = load_model(config, chosen.dtype, device)
     data = load_groups(spec.snapshot, loaded.tokenizer, spec.settings, loaded.context_length)
     way = sharing(loaded.model.config, data.longest)
@@ -69,11 +73,24 @@ def train(spec: TrainingSpec) -> Checkpoint:
     return publish(spec, trainer.best, trainer.total_steps, method.criterion, notes)
 
 
+def _chosen_dtype(spec: TrainingSpec, config: ModelConfig, device: torch.device) -> DtypeChoice:
+    """The weights' type, chosen once: timed again, a resumed run could take the other one."""
+    path = Path(spec.folder) / "dtype.json"
+    if path.is_file():
+        return DtypeChoice(**json.loads(path.read_text(encoding="utf-8")))
+    chosen = choose_dtype(config, spec.settings.dtype, device)
+    write_json(path, asdict(chosen))
+    return chosen
+
+
 def _said(dtype: str, way: Sharing, guarded: Guarded, trainer: GroupTrainer) -> list[str]:
     """What a person should know about this run."""
-    sentences = (dtype, way.reason, guarded.data.said, guarded.said, trainer.stopped)
+    rollbacks = [rollback.said for rollback in trainer.rollbacks]
+    sentences = (dtype, way.reason, guarded.data.said, guarded.said, *rollbacks, trainer.stopped)
     return [sentence for sentence in sentences if sentence]
 
 
-def _write(folder: Path, phase: Phase, step: int, total_steps: int, metrics: Mapping[str, float]) -> None:
-    append_progress(folder, phase, step, total_steps, metrics=metrics)
+def _write(  # noqa: PLR0917
+    folder: Path, phase: Phase, step: int, total_steps: int, metrics: Mapping[str, float], said: str = ""
+) -> None:
+    append_progress(folder, phase, step, total_steps, metrics=metrics, said=said)

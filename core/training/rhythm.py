@@ -1,0 +1,54 @@
+"""When a run looks at held-out groups, saves, and stops; and what it tells whom."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from core.training.checkpoints import CHECKPOINTS, latest_checkpoint
+from core.training.config import GrpoSettings
+
+if TYPE_CHECKING:
+    from core.training.trainer import GroupTrainer
+
+
+class Log(Protocol):
+    """Takes what was measured or decided."""
+
+    def __call__(
+        self,
+        phase: Literal["train", "eval", "rollback"],
+        step: int,
+        total_steps: int,
+        metrics: Mapping[str, float],
+        said: str = "",
+    ) -> None:
+        """Figures at a step, and a sentence for a person where there is something to say."""
+
+
+class Rhythm(TrainerCallback):
+    """The trainer's own rhythm, in place of the one of `TrainingArguments`."""
+
+    def __init__(self, trainer: "GroupTrainer") -> None:
+        self.trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """The start is a checkpoint too: what a run goes back to before it has saved another."""
+        del args, control
+        if state.global_step == 0 and latest_checkpoint(self.trainer.folder / CHECKPOINTS) is None:
+            self.trainer.save_start()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Log every step; look, and save, as often as the settings say and never where a draw would be lost."""
+        del args
+        settings, step = self.trainer.settings, state.global_step
+        repeats = settings.num_iterations if isinstance(settings, GrpoSettings) else 1
+        last = step >= state.max_steps
+        control.should_log = True
+        control.should_evaluate = last or step % settings.eval_every == 0
+        # between updates on one draw there is a draw to lose
+        control.should_save = not last and step % settings.save_every == 0 and step % repeats == 0

@@ -1,0 +1,76 @@
+"""Going back: a run whose figures can't be trusted goes on from an earlier checkpoint with half the learning rate.
+
+The halving is a function of the step, written down beside the checkpoints, so that a run that is killed and started again
+takes the same course. A wall at step n was measured on the weights of step n - 1: the checkpoint of that step is bad too,
+and would meet the same wall whatever the learning rate is.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from core.files import write_json
+from core.record import Record
+from core.training.checkpoints import found_checkpoints, latest_checkpoint
+
+ROLLBACKS = "rollbacks.json"
+HALVED = 0.5
+
+
+class Wall(Exception):  # noqa: N818  (it ends a course, not the run)
+    """The first step that can't be taken, and why: what the trainer tells itself, never seen outside."""
+
+    def __init__(self, step: int, reason: str, *, kl: bool = False) -> None:
+        """`kl`: the weights are too far from their start, and still numbers."""
+        super().__init__(reason)
+        self.step, self.reason, self.kl = step, reason, kl
+
+
+class Rollback(Record):
+    """One time that a run went back."""
+
+    wall: int
+    """The step that could not be taken."""
+    to: int
+    """The step whose weights, optimizer, order and random state it went on from."""
+    reason: str
+
+    @property
+    def said(self) -> str:
+        """A sentence for a person."""
+        return f"went back from step {self.wall} to step {self.to} and on with half the learning rate: {self.reason}"
+
+
+def read_rollbacks(folder: Path) -> tuple[Rollback, ...]:
+    """How often a training folder's run went back, in order."""
+    path = folder / ROLLBACKS
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return TypeAdapter(tuple[Rollback, ...]).validate_python(found)
+
+
+def roll_back(folder: Path, checkpoints: Path, wall: Wall) -> Rollback | None:
+    """Remove what can't be trusted and write down where to go on; None when nothing is left to go back to.
+
+    Removed first: a run killed in between meets the wall again and decides the same. Raises: StorageError.
+    """
+    for path, step in found_checkpoints(checkpoints):
+        if step >= wall.step - 1:
+            shutil.rmtree(path, ignore_errors=True)
+    target = latest_checkpoint(checkpoints)
+    if target is None:
+        return None
+    made = Rollback(wall=wall.step, to=dict(found_checkpoints(checkpoints))[target], reason=wall.reason)
+    write_json(folder / ROLLBACKS, [one.model_dump() for one in (*read_rollbacks(folder), made)])
+    return made
+
+
+def slowed(factor: Callable[[int], float], rollbacks: Sequence[Rollback]) -> Callable[[int], float]:
+    """A learning rate's course, halved for each rollback from the step on that it went back to."""
+
+    def halved(step: int) -> float:
+        return factor(step) * HALVED ** sum(rollback.to <= step for rollback in rollbacks)
+
+    return halved
