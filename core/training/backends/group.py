@@ -76,6 +76,8 @@ def train(spec: TrainingSpec) -> Checkpoint:
 def _chosen_dtype(spec: TrainingSpec, config: ModelConfig, device: torch.device) -> DtypeChoice:
     """The weights' type, chosen once: timed again, a resumed run could take the other one."""
     path = Path(spec.folder) / "dtype.json"
+    if spec.settings.dtype != "auto":
+        return choose_dtype(config, spec.settings.dtype, device)
     if path.is_file():
         return DtypeChoice(**json.loads(path.read_text(encoding="utf-8")))
     chosen = choose_dtype(config, spec.settings.dtype, device)
