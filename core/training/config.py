@@ -49,7 +49,8 @@ class TrainingSettings(Record):
     """Steps between checkpoints a killed run can go on from."""
     max_rollbacks: int = Field(default=2, ge=0)
     """How often a run may go back to its last good checkpoint, each time with half the learning rate, when a loss or
-    gradient is no number or the KL is above `max_kl`. After that a KL ends the run with the best checkpoint so far."""
+    gradient is no number or the KL is above `max_kl`. After that the run ends with the best checkpoint so far; when
+    nothing was better than the start, what is no number is an error."""
     seed: int = 0
 
     @model_validator(mode="after")
