@@ -14,6 +14,8 @@ from torch import Tensor
 
 Bits = NDArray[np.uint8]
 """Allowed tokens, packed: (bytes,), or (tokens, bytes) for a whole completion."""
+_LIKELY = 512
+"""Tokens that are sorted first: most often they hold all that top-p keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,15 @@ def draw(
 
 def nucleus(logits_B_V: Tensor, top_p: float) -> Tensor:
     """The fewest most probable tokens that hold `top_p` of the probability, as a mask; never none."""
-    sorted_B_V, order_B_V = logits_B_V.softmax(-1).sort(-1, descending=True)
-    before_B_V = sorted_B_V.cumsum(-1) - sorted_B_V
-    kept_B_V = (before_B_V < top_p) & (sorted_B_V > 0)
-    kept_B_V[:, 0] = True
-    return torch.zeros_like(kept_B_V).scatter(-1, order_B_V, kept_B_V)
+    probabilities_B_V = logits_B_V.softmax(-1)
+    for count in (min(_LIKELY, logits_B_V.shape[-1]), logits_B_V.shape[-1]):
+        sorted_B_L, order_B_L = probabilities_B_V.topk(count)
+        if sorted_B_L.sum(-1).min() >= top_p:
+            break
+    before_B_L = sorted_B_L.cumsum(-1) - sorted_B_L
+    kept_B_L = (before_B_L < top_p) & (sorted_B_L > 0)
+    kept_B_L[:, 0] = True
+    return torch.zeros_like(probabilities_B_V, dtype=torch.bool).scatter(-1, order_B_L, kept_B_L)
 
 
 def _invert(probabilities_B_V: Tensor, uniform_B: Tensor) -> Tensor:

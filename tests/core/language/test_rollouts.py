@@ -7,13 +7,14 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, ServiceError
 from core.language.distribution import holds
 from core.language.group import group_logprobs, plain_logprobs
 from core.language.rollout import rollouts
 from core.language.row import TokenGroup
-from core.language.sampling import SamplingSettings, prompt_seed
+from core.language.sampling import SamplingSettings, TorchRollouts, VllmRollouts, prompt_seed
 from core.language.sharing import CHECKED, sharing
+from core.language.source import rollout_source
 from core.language.testing import tiny_language_model
 
 SCHEMA = {
@@ -329,3 +330,17 @@ def test_longrope_is_refused_only_where_its_factors_change_on_the_way(speaker, t
         assert (flat(rows) - in_the_ratio(model, rows, 1.0)).abs().max() < 1e-5
     with pytest.raises(DataError, match="position factors"):
         rollouts(model, tokenizer, PROMPTS, 3, SamplingSettings(max_tokens=8), seeds=SEEDS)
+
+
+def test_a_config_names_where_completions_come_from(speaker, tokenizer):
+    """The model that is trained, or a server, which says at once what it can't do and is asked when something is drawn."""
+    model, settings = speaker("llama"), SamplingSettings(max_tokens=4, top_p=0.9)
+    own = rollout_source(TorchRollouts(), settings, model, tokenizer)(PROMPTS, 3, seeds=SEEDS)
+    drawn = rollouts(model, tokenizer, PROMPTS, 3, settings, seeds=SEEDS)
+    assert [row.completions for row in own] == [row.completions for row in drawn]
+    nobody = VllmRollouts(backend="vllm", url="http://127.0.0.1:9/v1", model="m")
+    with pytest.raises(ConfigError, match="has no top_p"):
+        rollout_source(nobody, settings, model, tokenizer)
+    served = rollout_source(nobody, SamplingSettings(), model, tokenizer)
+    with pytest.raises(ServiceError, match="no vLLM server answers at http"):
+        served(PROMPTS, 3, seeds=SEEDS)
