@@ -29,6 +29,7 @@ class ScoredGroup(Record):
     """Completions of one prompt with what each was worth: the row every training method reads.
 
     `weights` is the distribution to imitate (SFT); `rewards` is what each completion earned (every method but SFT).
+    Only a method that draws its own completions can do without any.
     A group whose completions are all the legal answers is a *choice*: the policy is a softmax over them.
     `behaviour` is what logged completions were drawn with: for each its tokens' log-probabilities in nats, over the whole
     vocabulary at temperature 1, or None where they were not logged.
@@ -36,7 +37,7 @@ class ScoredGroup(Record):
 
     id: str
     prompt: str
-    completions: tuple[str, ...] = Field(min_length=1)
+    completions: tuple[str, ...] = ()
     rewards: tuple[float | None, ...] = ()
     weights: tuple[float, ...] = ()
     behaviour: tuple[tuple[float, ...] | None, ...] = ()

@@ -27,7 +27,7 @@ class TokenGroup:
     @property
     def longest(self) -> int:
         """Tokens of the prompt with its longest completion."""
-        return len(self.prompt) + max(len(completion) for completion in self.completions)
+        return len(self.prompt) + max(map(len, self.completions), default=0)
 
     @property
     def computed(self) -> int:

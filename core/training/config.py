@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from core.language.sampling import SamplingSettings
 from core.record import Record
 
 Dtype = Literal["auto", "bf16", "fp32"]
@@ -84,19 +85,47 @@ class GuardSettings(Record):
     """Nats a token from the policy that drew the completions to the one training starts from, above which they are stale."""
 
 
+class OnlineSettings(Record):
+    """Completions that the policy draws while it is trained, and what they are worth."""
+
+    sampling: SamplingSettings = SamplingSettings()
+    answers: Literal["free", "listed"] = "free"
+    """free: whatever the policy writes. listed: one of the row's own completions, chosen among them token by token."""
+    reward: str = Field(default="listed", pattern=r"^(listed|\w+(\.\w+)*:\w+)$")
+    """listed: a completion that is one of the row's own earns that one's reward. `package.module:function`: imported by
+    the training process and called with a prompt, its completions' texts (without the token that ended them) and the
+    row's metadata; it returns one number for each, or None or NaN for those it can't score."""
+    unlisted_reward: float = 0.0
+    """What 'listed' gives any other completion."""
+    train_cut: bool = False
+    """Whether completions cut at `sampling.max_tokens` are scored and trained on as if they were whole; else they are as
+    if never drawn, and counted."""
+
+    @model_validator(mode="after")
+    def _one_rule_for_what_is_legal(self) -> Self:
+        if self.answers == "listed" and self.sampling.json_schema is not None:
+            raise ValueError(
+                "answers 'listed' leaves nothing for sampling.json_schema to rule: choose one of them"
+            )
+        return self
+
+
 class GrpoSettings(TrainingSettings):
     """GRPO (Shao et al. 2024, arXiv:2402.03300) on scored groups."""
 
     method: Literal["grpo"] = "grpo"
     learning_rate: float = Field(default=5e-5, gt=0)
-    estimator: Literal["exact", "sampled", "logged"] = "exact"
+    estimator: Literal["exact", "sampled", "logged", "online"] = "exact"
     """exact: the expectation over all legal answers of a choice. sampled: `group_size` answers drawn from the
     policy. logged: the group's own completions, drawn earlier: by the policy whose log-probabilities the row has as
-    `behaviour`, or where it has none by the one that training starts from."""
+    `behaviour`, or where it has none by the one that training starts from. online: `group_size` completions that the
+    policy writes, scored as they come."""
     group_size: int = Field(default=8, ge=2)
-    """Completions drawn per prompt ('sampled' only)."""
+    """Completions drawn per prompt ('sampled' and 'online')."""
     num_iterations: int = Field(default=1, ge=1)
-    """Updates on one draw of completions (mu in the paper; 'sampled' only)."""
+    """Updates on one draw of completions (mu in the paper; 'sampled' and 'online')."""
+    online: OnlineSettings = OnlineSettings()
+    """('online' only.)"""
     beta: float = Field(default=0.04, ge=0)
     """Weight of the KL to the policy that training starts from."""
     clip_range: float = Field(default=0.2, gt=0)
@@ -171,15 +200,22 @@ class KtoSettings(TrainingSettings):
 
 
 class PpoSettings(TrainingSettings):
-    """One iteration of PPO (Schulman et al. 2017, arXiv:1707.06347, algorithm 1) on logged sessions of decisions.
+    """PPO (Schulman et al. 2017, arXiv:1707.06347, algorithm 1) on sessions of decisions, one iteration of it on logged ones.
 
-    The decisions were drawn by the policy whose log-probabilities the rows have as `behaviour`, or where they have none by
+    Logged decisions were drawn by the policy whose log-probabilities the rows have as `behaviour`, or where they have none by
     the one that training starts from; `epochs` passes over them are the paper's K.
     """
 
     method: Literal["ppo"] = "ppo"
     learning_rate: float = Field(default=5e-5, gt=0)
     epochs: int = Field(default=3, ge=1)
+    source: Literal["logged", "online"] = "logged"
+    """online: the policy answers the logged states anew, one decision each, and the sessions' advantages are of these
+    answers. What an answer would have changed in the states after it stays as it was logged."""
+    online: OnlineSettings = OnlineSettings()
+    """('online' only.)"""
+    iterations: int = Field(default=1, ge=1)
+    """How often all states are answered, and trained on for `epochs` passes ('online' only)."""
     clip_range: float = Field(default=0.2, gt=0, lt=1)
     gamma: float = Field(default=0.99, ge=0, le=1)
     """What a reward is worth one decision later."""
@@ -196,7 +232,7 @@ class PpoSettings(TrainingSettings):
     max_kl: float | None = Field(default=None, gt=0)
     """As for GRPO."""
     guards: GuardSettings = GuardSettings()
-    """Stale sessions are refused: single decisions have no pairs, and no best of several."""
+    """('logged' only.) Stale sessions are refused: single decisions have no pairs, and no best of several."""
 
 
 MethodSettings = Annotated[
@@ -207,9 +243,16 @@ MethodSettings = Annotated[
 
 def active_guards(settings: MethodSettings) -> GuardSettings | None:
     """The guards of a method that learns from what another policy may have drawn; None for all others."""
-    if isinstance(settings, GrpoSettings) and settings.estimator != "logged":
-        return None
-    return settings.guards if isinstance(settings, GrpoSettings | PpoSettings) else None
+    if isinstance(settings, GrpoSettings):
+        return settings.guards if settings.estimator == "logged" else None
+    return settings.guards if isinstance(settings, PpoSettings) and settings.source == "logged" else None
+
+
+def online(settings: MethodSettings) -> OnlineSettings | None:
+    """How a method's completions are drawn while it trains; None where they are given."""
+    if isinstance(settings, GrpoSettings):
+        return settings.online if settings.estimator == "online" else None
+    return settings.online if isinstance(settings, PpoSettings) and settings.source == "online" else None
 
 
 Method = Literal["sft", "grpo"]

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import ValidationError
@@ -13,11 +13,12 @@ from transformers import PreTrainedTokenizerBase
 
 from core.dataset import ScoredGroup, Snapshot, read_rows
 from core.errors import DataError
+from core.language.distribution import Bits
 from core.language.row import TokenGroup
 from core.language.tokens import completion_tokens, prompt_tokens
 from core.training.age import AgeLimits
 from core.training.behaviour import Known, token_behaviour
-from core.training.config import KtoSettings, MethodSettings, PpoSettings, active_guards
+from core.training.config import KtoSettings, MethodSettings, PpoSettings, active_guards, online
 from core.training.left_out import unusable
 
 
@@ -49,6 +50,12 @@ class TrainingGroup:
     mismatched: int = 0
     """How many of the completions, at the end, belong to another prompt and have no reward (KTO's reference point)."""
     decision: Decision | None = None
+    row: ScoredGroup | None = None
+    """What completions are still to be drawn for."""
+    allowed: tuple[Bits | None, ...] = field(default=(), compare=False)
+    """What every token of each drawn completion could have been (core/language/rollout.py)."""
+    temperature: float = 1.0
+    """At which the completions were drawn."""
 
     @property
     def own(self) -> int:
@@ -207,6 +214,11 @@ class GroupBatch:
         """What goes through the model."""
         return [group.tokens for group in self.groups]
 
+    @property
+    def distribution(self) -> dict[str, Any]:
+        """The distribution that the completions were drawn from, in the words of `group_logprobs`."""
+        return distribution(self.groups)
+
     def table(self, values_M: Tensor) -> Tensor:
         """One value a completion, as a (B, G) table with 0 where there is no completion."""
         flat = values_M.new_zeros(self.legal_B_G.numel()).index_put((self.place_M,), values_M)
@@ -215,6 +227,15 @@ class GroupBatch:
     def of_completions(self, table_B_G: Tensor) -> Tensor:
         """The other way: a (B, G) table's values, one a completion: (M,)."""
         return table_B_G.flatten()[self.place_M]
+
+
+def distribution(groups: Sequence[TrainingGroup]) -> dict[str, Any]:
+    """The one distribution that groups were drawn from, in the words of `group_logprobs`."""
+    allowed = [group.allowed or (None,) * len(group.tokens.completions) for group in groups]
+    return {
+        "temperature": groups[0].temperature,
+        "allowed": allowed if any(group.allowed for group in groups) else None,
+    }
 
 
 def padded(rows: Iterable[Sequence[float]], width: int, device: torch.device | str = "cpu") -> Tensor:
@@ -248,7 +269,8 @@ def _tokenise(
     decision = None
     if isinstance(settings, PpoSettings):
         decision = Decision(_session(row), row.metadata.get("step", 0))
-    return TrainingGroup(row.id, tokens, rewards, weights, decision=decision)
+    drawn_for = row if online(settings) else None
+    return TrainingGroup(row.id, tokens, rewards, weights, decision=decision, row=drawn_for)
 
 
 def _session(row: ScoredGroup) -> str:

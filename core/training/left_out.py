@@ -6,7 +6,15 @@ from typing import Any
 
 from core.dataset import ScoredGroup
 from core.language.row import TokenGroup
-from core.training.config import DpoSettings, GrpoSettings, KtoSettings, MethodSettings
+from core.training.config import (
+    DpoSettings,
+    GrpoSettings,
+    KtoSettings,
+    MethodSettings,
+    OnlineSettings,
+    PpoSettings,
+    online,
+)
 from core.training.pairs import preference_pairs
 
 
@@ -16,6 +24,10 @@ def unusable(
     """Why a method can't use a row, or None."""
     if not tokens.prompt:
         return "empty prompt"
+    if online(settings):
+        return _not_drawable(row, tokens, settings, context_length)
+    if not tokens.completions:
+        return "no completion"
     if not all(tokens.completions):
         return "empty completion"
     if tokens.longest > context_length:
@@ -23,6 +35,28 @@ def unusable(
     if settings.method != "sft" and not _rewarded(row):
         return "reward missing"
     return _BY_METHOD[settings.method](row, tokens, settings)
+
+
+def _not_drawable(
+    row: ScoredGroup, tokens: TokenGroup, settings: MethodSettings, context_length: int
+) -> str | None:
+    """Rows that completions can't be drawn for, or not scored; those that are the legal answers must fit."""
+    drawing = online(settings) or OnlineSettings()
+    limit = drawing.sampling.max_tokens
+    if len(tokens.prompt) + limit > context_length:
+        return "max_tokens reach beyond the context"
+    if drawing.reward == "listed" and not _rewarded(row):
+        return "reward missing"
+    if drawing.answers == "listed":
+        if not tokens.completions or not all(tokens.completions):
+            return "empty completion"
+        if len(set(tokens.completions)) < len(tokens.completions):
+            return "an answer twice"
+        if max(map(len, tokens.completions)) > limit:
+            return "an answer longer than max_tokens"
+    if isinstance(settings, PpoSettings) and not isinstance(row.metadata.get("step", 0), int):
+        return "step is no whole number"
+    return None
 
 
 def _rewarded(row: ScoredGroup) -> bool:

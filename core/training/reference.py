@@ -1,6 +1,7 @@
 """The policy that training starts from, as log-probabilities computed once: no second model is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from core.files import digest, writing
 from core.language.group import group_logprobs
 from core.language.row import slices
-from core.training.data import GroupData, TrainingGroup
+from core.training.data import GroupData, TrainingGroup, distribution
 
 EVALUATION_TOKENS = 2048
 """Tokens of one forward pass without gradients."""
@@ -42,8 +43,32 @@ def reference_logprobs(model: torch.nn.Module, groups: Sequence[TrainingGroup]) 
     model.eval()
     tokens = [group.tokens for group in groups]
     return torch.cat(
-        [group_logprobs(model, tokens[part]).cpu() for part in slices(tokens, EVALUATION_TOKENS)]
+        [
+            group_logprobs(model, tokens[part], **distribution(groups[part])).cpu()
+            for part in slices(tokens, EVALUATION_TOKENS)
+        ]
     )
+
+
+class StartWeights:
+    """The trained weights as they were when training started, to be looked at again."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._kept = [
+            (weight, weight.detach().clone()) for weight in model.parameters() if weight.requires_grad
+        ]
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The start in place of the model; afterwards the very same tensors are back, whatever happened."""
+        now = [weight.data for weight, _ in self._kept]
+        try:
+            for weight, start in self._kept:
+                weight.data = start
+            yield
+        finally:
+            for (weight, _), data in zip(self._kept, now, strict=True):
+                weight.data = data
 
 
 def attach(groups: Sequence[TrainingGroup], logprobs_N: Tensor) -> list[TrainingGroup]:

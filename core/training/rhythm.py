@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from core.training.checkpoints import CHECKPOINTS, latest_checkpoint
-from core.training.config import GrpoSettings
 
 if TYPE_CHECKING:
     from core.training.trainer import GroupTrainer
@@ -46,9 +45,10 @@ class Rhythm(TrainerCallback):
         """Log every step; look, and save, as often as the settings say and never where a draw would be lost."""
         del args
         settings, step = self.trainer.settings, state.global_step
-        repeats = settings.num_iterations if isinstance(settings, GrpoSettings) else 1
+        repeats = self.trainer.order.updates
         last = step >= state.max_steps
         control.should_log = True
         control.should_evaluate = last or step % settings.eval_every == 0
         # between updates on one draw there is a draw to lose
-        control.should_save = not last and step % settings.save_every == 0 and step % repeats == 0
+        due = step // settings.save_every > (step - repeats) // settings.save_every
+        control.should_save = not last and due and step % repeats == 0

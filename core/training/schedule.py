@@ -6,23 +6,32 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-from core.training.config import GrpoSettings, MethodSettings
+from core.training.config import GrpoSettings, MethodSettings, PpoSettings
 
 
 class GroupOrder(Sampler[int]):
     """The whole run's order of groups: every epoch a new shuffle, decided by the seed alone.
 
-    With `repeats`, each batch comes several times in a row (several updates on one draw of completions).
+    With several updates on one draw of completions each batch comes several times in a row (GRPO), or all groups are
+    drawn for at once and passed over for `epochs` (PPO online). Then all batches are whole: groups that are left over
+    wait for another draw, and fewer groups than one batch come several times.
     """
 
+    updates: int
+    """Steps on one draw of completions."""
+
     def __init__(self, groups: int, settings: MethodSettings) -> None:
+        stream, size = np.random.default_rng(settings.seed), settings.batch_size
         repeats = settings.num_iterations if isinstance(settings, GrpoSettings) else 1
-        stream = np.random.default_rng(settings.seed)
-        order = np.concatenate([stream.permutation(groups) for _ in range(settings.epochs)]).tolist()
-        size = settings.batch_size
-        if repeats > 1:
-            order = order[: max(len(order) // size, 1) * size]
-        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        everything = isinstance(settings, PpoSettings) and settings.source == "online"
+        draws = settings.iterations if isinstance(settings, PpoSettings) and everything else 1
+        batches: list[list[int]] = []
+        for _ in range(draws):
+            order = np.concatenate([stream.permutation(groups) for _ in range(settings.epochs)])
+            if repeats > 1 or everything:
+                order = np.resize(order, max(len(order) // size, 1) * size)
+            batches += [order[start : start + size].tolist() for start in range(0, len(order), size)]
+        self.updates = len(batches) // draws if everything else repeats
         self._order: list[int] = [item for batch in batches for _ in range(repeats) for item in batch]
 
     def __len__(self) -> int:

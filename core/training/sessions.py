@@ -23,11 +23,8 @@ def with_advantages(model: torch.nn.Module, data: GroupData, settings: PpoSettin
         advantages_of(groups, prompt_values(model, groups), settings) if groups else []
         for groups in (data.train, data.held_out)
     )
-    if settings.whiten and len(train) > 1:
-        advantages_D = torch.tensor([_decision(group).advantage for group in train])
-        mean, deviation = advantages_D.mean().item(), advantages_D.std().item() + 1e-8
-        train = [_whitened(group, mean, deviation) for group in train]
-        held_out = [_whitened(group, mean, deviation) for group in held_out]
+    if settings.whiten:
+        train, held_out = whitened(train, train), whitened(held_out, train)
     return replace(data, train=tuple(train), held_out=tuple(held_out))
 
 
@@ -76,9 +73,23 @@ def _worth(group: TrainingGroup, value: float, advantage: float) -> TrainingGrou
     return replace(group, decision=decision)
 
 
-def _whitened(group: TrainingGroup, mean: float, deviation: float) -> TrainingGroup:
-    decision = _decision(group)
-    return replace(group, decision=replace(decision, advantage=(decision.advantage - mean) / deviation))
+def whitened(groups: Sequence[TrainingGroup], by: Sequence[TrainingGroup]) -> list[TrainingGroup]:
+    """Advantages as deviations from the mean of `by`'s, in its standard deviations; one decision alone has none."""
+    if len(by) < 2:
+        return list(groups)
+    advantages_D = torch.tensor([_decision(group).advantage for group in by])
+    mean, deviation = advantages_D.mean().item(), advantages_D.std().item() + 1e-8
+    done = []
+    for group in groups:
+        decision = _decision(group)
+        advantage = (decision.advantage - mean) / deviation
+        done.append(replace(group, decision=replace(decision, advantage=advantage)))
+    return done
+
+
+def session_of(group: TrainingGroup) -> str:
+    """The session a decision belongs to."""
+    return _decision(group).session
 
 
 def _decision(group: TrainingGroup) -> Decision:

@@ -31,6 +31,7 @@ from core.training.checkpoints import (
 )
 from core.training.config import GrpoSettings, MethodSettings, PpoSettings
 from core.training.data import GroupBatch, TrainingGroup
+from core.training.draws import Draws, Given
 from core.training.methods.group_method import GroupMethod
 from core.training.reference import EVALUATION_TOKENS
 from core.training.rhythm import Log, Rhythm
@@ -61,7 +62,9 @@ class GroupTrainer(Trainer):
         held_out: Sequence[TrainingGroup],
         folder: Path,
         log: Log,
+        draws: Draws | None = None,
     ) -> None:
+        self.draws = draws or Given()
         self.method, self.settings, self.folder = method, settings, folder
         self.held_out, self.write = held_out, log
         self.stopped = ""
@@ -139,12 +142,22 @@ class GroupTrainer(Trainer):
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         """The method's loss on one batch of groups."""
-        logprobs_N, batch = self._computed(model, inputs["groups"])
-        loss, curves = self.method.loss(logprobs_N, batch, self.state.global_step)
-        self._tokens += sum(group.computed for group in batch.tokens)
-        for name, value in curves.items():
+        drawn = self.draws.batch(inputs["groups"], self.state.global_step)
+        loss, curves = self._loss(model, drawn.groups)
+        loss = drawn.weight * loss
+        for name, value in (*drawn.curves.items(), *curves.items()):
             self._curves[name].append(value)
         return loss
+
+    def _loss(
+        self, model: torch.nn.Module, groups: Sequence[TrainingGroup]
+    ) -> tuple[Tensor, dict[str, float]]:
+        if not groups:  # nothing that was drawn teaches anything: a step with no gradient
+            trained = [weight.sum() for weight in model.parameters() if weight.requires_grad]
+            return torch.stack(trained).sum() * 0.0, {}
+        logprobs_N, batch = self._computed(model, groups)
+        self._tokens += sum(group.computed for group in batch.tokens)
+        return self.method.loss(logprobs_N, batch, self.state.global_step)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Look at the held-out groups, and keep the weights when they are the best so far."""
@@ -168,6 +181,7 @@ class GroupTrainer(Trainer):
         training = model.training
         model.eval()
         figures: dict[str, list[float]] = defaultdict(list)
+        groups = self.draws.held_out(groups)
         for part in slices([group.tokens for group in groups], EVALUATION_TOKENS):
             logprobs_N, batch = self._computed(model, groups[part])
             for name, values_B in self.method.look(logprobs_N, batch).items():
@@ -179,8 +193,8 @@ class GroupTrainer(Trainer):
         """Log-probabilities of a batch's completion tokens, and the batch, with values where the method needs them."""
         batch = GroupBatch.of(groups, self.args.device)
         if not self.method.needs_values:
-            return group_logprobs(model, batch.tokens), batch
-        logprobs_N, values_B = logprobs_and_values(model, batch.tokens)
+            return group_logprobs(model, batch.tokens, **batch.distribution), batch
+        logprobs_N, values_B = logprobs_and_values(model, batch.tokens, **batch.distribution)
         return logprobs_N, replace(batch, values_B=values_B)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -74,8 +74,10 @@ def set_own_learning_rate(optimizer: torch.optim.Optimizer, head: ValueHead, rat
     optimizer.add_param_group({"params": list(head.parameters()), "lr": rate, "weight_decay": 0.0})
 
 
-def logprobs_and_values(model: nn.Module, groups: Sequence[TokenGroup]) -> tuple[Tensor, Tensor]:
-    """`group_logprobs` (N,), and the value of each group's prompt (B,), from one computation. Raises: ModelError."""
+def logprobs_and_values(
+    model: nn.Module, groups: Sequence[TokenGroup], **distribution: Any
+) -> tuple[Tensor, Tensor]:
+    """`group_logprobs` (N,), with the distribution it takes, and the value of each group's prompt (B,), from one computation. Raises: ModelError."""
     head = value_head(model)
     plain: Any = getattr(model, "module", model)
     states: list[Tensor] = []
@@ -90,7 +92,7 @@ def logprobs_and_values(model: nn.Module, groups: Sequence[TokenGroup]) -> tuple
 
     hook = plain.get_base_model().base_model.register_forward_hook(read, with_kwargs=True)
     try:
-        logprobs_N = group_logprobs(model, groups)
+        logprobs_N = group_logprobs(model, groups, **distribution)
     finally:
         hook.remove()
     if head is None or len(states) != len(groups):

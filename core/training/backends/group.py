@@ -17,8 +17,9 @@ from core.language.dtype import DtypeChoice, choose_dtype
 from core.language.model import UNTRAINED, load_model, pick_device
 from core.language.sharing import Sharing, sharing
 from core.training.adapter import trainable_model
-from core.training.config import PpoSettings
+from core.training.config import PpoSettings, online
 from core.training.data import load_groups
+from core.training.drawing import drawn_said, draws_of
 from core.training.guards import Guarded, guard
 from core.training.methods import method_of
 from core.training.progress import Phase, append_progress
@@ -38,7 +39,8 @@ def train(spec: TrainingSpec) -> Checkpoint:
     chosen = _chosen_dtype(spec, config, device)
     loaded = load_model(config, chosen.dtype, device)
     data = load_groups(spec.snapshot, loaded.tokenizer, spec.settings, loaded.context_length)
-    way = sharing(loaded.model.config, data.longest)
+    drawing = online(spec.settings)
+    way = sharing(loaded.model.config, data.longest + (drawing.sampling.max_tokens if drawing else 0))
     set_seed(spec.settings.seed)
     model = trainable_model(loaded.model, config, spec.adapter, spec.start)
     method = method_of(spec.settings)
@@ -51,6 +53,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
     method = method_of(spec.settings)
     if isinstance(spec.settings, PpoSettings):
         add_value_head(model, Path(spec.start.path) if spec.start else None)
+    if isinstance(spec.settings, PpoSettings) and not drawing:
         data = with_advantages(model, data, spec.settings)
     trainer = GroupTrainer(
         model,
@@ -60,6 +63,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
         held_out=data.held_out,
         folder=folder,
         log=partial(_write, folder),
+        draws=draws_of(spec.settings, model, loaded.tokenizer, data),
     )
     trainer.run()
     notes = {
@@ -88,7 +92,8 @@ def _chosen_dtype(spec: TrainingSpec, config: ModelConfig, device: torch.device)
 def _said(dtype: str, way: Sharing, guarded: Guarded, trainer: GroupTrainer) -> list[str]:
     """What a person should know about this run."""
     rollbacks = [rollback.said for rollback in trainer.rollbacks]
-    sentences = (dtype, way.reason, guarded.data.said, guarded.said, *rollbacks, trainer.stopped)
+    drawn = drawn_said(trainer.folder)
+    sentences = (dtype, way.reason, guarded.data.said, guarded.said, drawn, *rollbacks, trainer.stopped)
     return [sentence for sentence in sentences if sentence]
 
 

@@ -16,6 +16,7 @@ _GRPO = {
     "exact": "its grpo writes completions of its own, and knows no choice among answers whose expectation is exact",
     "sampled": "its grpo draws from all tokens, not from the legal answers of a choice",
     "logged": "its grpo writes completions of its own, and takes no logged groups",
+    "online": "its grpo knows neither answers 'listed', json_schema nor rewards that can be missing",
 }
 
 

@@ -11,6 +11,7 @@ from core.training.config import GrpoSettings
 from core.training.data import GroupBatch
 from core.training.losses import advantages, choice_entropy, choice_kl, expected_advantage, grpo, k3
 from core.training.methods.group_method import GroupMethod, Loss, policy
+from core.training.methods.online import drawn_curves, online_method
 
 
 def grpo_method(settings: GrpoSettings) -> GroupMethod:
@@ -19,7 +20,10 @@ def grpo_method(settings: GrpoSettings) -> GroupMethod:
         "exact": _exact(settings),
         "sampled": _Sampled(settings),
         "logged": _logged(settings),
+        "online": _online(settings),
     }
+    if settings.estimator == "online":
+        return online_method("grpo", losses["online"])
     return GroupMethod(
         "grpo", losses[settings.estimator], _look, criterion="regret_greedy", needs_reference=True
     )
@@ -70,21 +74,34 @@ def _logged(settings: GrpoSettings) -> Loss:
 
     def loss(logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         del step
-        advantages_M = batch.of_completions(_advantages(batch, settings))
-        value = grpo(
-            logprobs_N,
-            batch.old_N,
-            advantages_M[batch.completion_N],
-            batch.completion_N,
-            clip_range=settings.clip_range,
-            loss_type=settings.loss_type,
-            reference_N=batch.reference_N,
-            beta=settings.beta,
-        )
         kl_N = k3(logprobs_N.detach(), batch.reference_N)
-        return value, _curves(policy(logprobs_N, batch), kl_N, batch)
+        return _clipped(logprobs_N, batch, settings), _curves(policy(logprobs_N, batch), kl_N, batch)
 
     return loss
+
+
+def _online(settings: GrpoSettings) -> Loss:
+    """The completions were drawn by the policy itself, a few updates ago at most."""
+
+    def loss(logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        del step
+        return _clipped(logprobs_N, batch, settings), drawn_curves(logprobs_N.detach(), batch)
+
+    return loss
+
+
+def _clipped(logprobs_N: Tensor, batch: GroupBatch, settings: GrpoSettings) -> Tensor:
+    advantages_M = batch.of_completions(_advantages(batch, settings))
+    return grpo(
+        logprobs_N,
+        batch.old_N,
+        advantages_M[batch.completion_N],
+        batch.completion_N,
+        clip_range=settings.clip_range,
+        loss_type=settings.loss_type,
+        reference_N=batch.reference_N if settings.beta else None,
+        beta=settings.beta,
+    )
 
 
 @dataclass(slots=True)

@@ -8,11 +8,14 @@ from core.training.config import PpoSettings
 from core.training.data import Decision, GroupBatch
 from core.training.losses import clipped_surrogate, completion_means, k3
 from core.training.methods.group_method import GroupMethod
+from core.training.methods.online import drawn_curves, online_method
 
 
 def ppo_method(settings: PpoSettings) -> GroupMethod:
     """PPO; the best checkpoint has the lowest held-out policy loss: the highest expected advantage, clipped."""
     method = _Ppo(settings)
+    if settings.source == "online":
+        return online_method("ppo", method.loss, needs_values=True)
     return GroupMethod(
         "ppo", method.loss, method.look, criterion="loss", needs_reference=True, needs_values=True
     )
@@ -35,8 +38,8 @@ class _Ppo:
         return policy + settings.value_coefficient * value, {
             "policy_loss": policy.item(),
             "value_loss": value.item(),
-            "kl": k3(logprobs_N.detach(), batch.reference_N).mean().item(),
             "clipped": (shift_N.expm1().abs() > settings.clip_range).float().mean().item(),
+            **drawn_curves(logprobs_N.detach(), batch),
         }
 
     def look(self, logprobs_N: Tensor, batch: GroupBatch) -> dict[str, Tensor]:

@@ -1,21 +1,26 @@
 """TRL as the oracle: its GRPO and SFT losses on the same completions are ours."""
 
 import random
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
 import torch
 
+from core.dataset import write_snapshot
 from core.language.config import model_config
 from core.language.group import group_logprobs
 from core.language.model import load_model
 from core.language.row import TokenGroup
+from core.training.answers import Answers
 from core.training.config import GrpoSettings, SftSettings
-from core.training.data import GroupBatch, TrainingGroup
+from core.training.data import GroupBatch, TrainingGroup, load_groups
+from core.training.drawing import draws_of
 from core.training.methods import method_of
 from core.training.reference import attach, reference_logprobs
 
 PROMPT, LENGTHS = 12, (1, 4, 2, 6)
+LISTED = {"completions": [" A", " BB", " CCC", " B C"], "rewards": [0.0, 1.0, 0.0, 0.0]}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +101,69 @@ def test_the_grpo_loss_and_its_gradient_are_trls(oracle, loss_type, ours, beta, 
             "old_per_token_logps": padded(old, torch.float32),
             "ref_per_token_logps": padded(old, torch.float32),
             "num_items_in_batch": torch.tensor(float(sum(LENGTHS))),
+        },
+    )
+    theirs = torch.cat([g.flatten() for g in torch.autograd.grad(expected, list(model.parameters()))])
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert abs(loss.item()) > 1e-3
+    assert (gradient - theirs).norm() < 1e-3 * theirs.norm()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("loss_type", "ours"), [("grpo", "sequence"), ("bnpo", "token")])
+def test_an_online_steps_loss_and_gradient_are_trls(oracle, tiny, tmp_path, loss_type, ours):
+    """Six prompts answered by the policy itself: groups of equal rewards, which we leave out, count there as here."""
+    trainer, model = oracle(loss_type, 0.0)
+    tokenizer = load_model(model_config(str(tiny))).tokenizer
+    rows = [{"id": str(n), "prompt": f"Pick {n}:", "split": "train", **LISTED} for n in range(6)]
+    settings = GrpoSettings(
+        estimator="online",
+        online={"answers": "listed", "sampling": {"max_tokens": 6}},
+        group_size=4,
+        beta=0.0,
+        loss_type=ours,
+        advantage_scale=1.0,
+    )
+    data = load_groups(write_snapshot(tmp_path / "rows", "grpo", rows), tokenizer, settings, 256)
+    drawn = draws_of(settings, model, tokenizer, data).batch(data.train, 0)
+    answers = Answers(model, tokenizer, settings.online, count=4, seed=0, start=None)
+    every = [one.group for one in answers.draw(data.train, 0)]
+    assert 0 < len(drawn.groups) < len(every)
+
+    def shifted(groups):
+        return GroupBatch.of(
+            [
+                replace(
+                    group,
+                    behaviour=tuple(
+                        value - 0.1 * len(group.id) * (place % 3)
+                        for place, value in enumerate(group.behaviour)
+                    ),
+                )
+                for group in groups
+            ]
+        )
+
+    # TRL has no listed answers: both sides compute the ratio over all tokens
+    batch = shifted([replace(group, allowed=()) for group in drawn.groups])
+    loss = drawn.weight * method_of(settings).loss(group_logprobs(model, batch.tokens), batch, 0)[0]
+    gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
+
+    completions = [list(part) for group in every for part in group.tokens.completions]
+    old = shifted(every).old_N.split([len(part) for part in completions])
+    width = len(every[0].tokens.prompt)
+    assert {len(group.tokens.prompt) for group in every} == {width}
+    rewards = torch.tensor([group.rewards for group in every])
+    expected = trainer._compute_loss(
+        model,
+        {
+            "prompt_ids": torch.tensor([group.tokens.prompt for group in every for _ in range(4)]),
+            "prompt_mask": torch.ones(len(completions), width, dtype=torch.long),
+            "completion_ids": padded(completions, torch.long),
+            "completion_mask": padded([[1] * len(part) for part in completions], torch.long),
+            "advantages": (rewards - rewards.mean(1, keepdim=True)).flatten(),
+            "old_per_token_logps": padded([part.tolist() for part in old], torch.float32),
+            "num_items_in_batch": torch.tensor(float(sum(map(len, completions)))),
         },
     )
     theirs = torch.cat([g.flatten() for g in torch.autograd.grad(expected, list(model.parameters()))])
