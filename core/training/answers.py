@@ -8,9 +8,10 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from core.language.merged import answering
-from core.language.rollout import Rollout, rollouts, stop_tokens
+from core.language.rollout import Rollout, stop_tokens
 from core.language.row import TokenGroup
-from core.language.sampling import prompt_seed
+from core.language.sampling import TorchRollouts, prompt_seed
+from core.language.source import RolloutSource, rollout_source
 from core.language.tokens import completion_text
 from core.training.config import OnlineSettings
 from core.training.data import TrainingGroup
@@ -48,27 +49,28 @@ class Answers:
         self._model, self._tokenizer, self._online = model, tokenizer, online
         self._count, self._seed, self._start = count, seed, start
         self._stops = stop_tokens(model, tokenizer)
+        self._source = rollout_source(online.rollout, online.sampling, model, tokenizer)
+        self._own = rollout_source(TorchRollouts(), online.sampling, model, tokenizer)
         self._reward = reward_of(online, str(tokenizer.eos_token or ""))
 
     def draw(self, groups: Sequence[TrainingGroup], step: int) -> list[Answered]:
         """What the policy answers now; the same weights and step give the same. Raises: OvernightError."""
-        drawn = rollouts(
-            self._model,
-            self._tokenizer,
-            [group.tokens.prompt for group in groups],
-            self._count,
-            self._online.sampling,
-            seeds=[prompt_seed(self._seed, step, group.id) for group in groups],
-            choices=[group.tokens.completions for group in groups]
-            if self._online.answers == "listed"
-            else None,
-        )
-        return [self._answered(group, rollout) for group, rollout in zip(groups, drawn, strict=True)]
+        return self._drawn(self._source, groups, step)
 
     def held_out(self, groups: Sequence[TrainingGroup]) -> list[TrainingGroup]:
-        """What the policy answers to held-out prompts: those with a usable completion."""
-        answered = self.draw(groups, HELD_OUT) if groups else []
+        """What the model itself answers to held-out prompts: those with a usable completion. Raises: OvernightError."""
+        answered = self._drawn(self._own, groups, HELD_OUT) if groups else []
         return self.with_reference([one.group for one in answered if one.group.rewards])
+
+    def _drawn(self, source: RolloutSource, groups: Sequence[TrainingGroup], step: int) -> list[Answered]:
+        listed = [group.tokens.completions for group in groups] if self._online.answers == "listed" else None
+        drawn = source(
+            [group.tokens.prompt for group in groups],
+            self._count,
+            seeds=[prompt_seed(self._seed, step, group.id) for group in groups],
+            choices=listed,
+        )
+        return [self._answered(group, rollout) for group, rollout in zip(groups, drawn, strict=True)]
 
     def with_reference(self, groups: Sequence[TrainingGroup]) -> list[TrainingGroup]:
         """The same groups with their log-probabilities under the start, where those are wanted."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.language.sampling import SamplingSettings
+from core.language.sampling import RolloutBackend, SamplingSettings, TorchRollouts
 from core.record import Record
 
 Dtype = Literal["auto", "bf16", "fp32"]
@@ -89,6 +89,9 @@ class OnlineSettings(Record):
     """Completions that the policy draws while it is trained, and what they are worth."""
 
     sampling: SamplingSettings = SamplingSettings()
+    rollout: RolloutBackend = TorchRollouts()
+    """Who draws: the model that is trained, or a vLLM server that serves it (or one near it: it is not told what was
+    learned, and the curve `ess` says how far training has moved on). Held-out prompts are always answered by the model."""
     answers: Literal["free", "listed"] = "free"
     """free: whatever the policy writes. listed: one of the row's own completions, chosen among them token by token."""
     reward: str = Field(default="listed", pattern=r"^(listed|\w+(\.\w+)*:\w+)$")

@@ -13,7 +13,8 @@ from torch import Tensor
 from core.files import digest, writing
 from core.language.group import group_logprobs
 from core.language.row import slices
-from core.training.data import GroupData, TrainingGroup, distribution
+from core.training.batch import distribution
+from core.training.data import GroupData, TrainingGroup
 
 EVALUATION_TOKENS = 2048
 """Tokens of one forward pass without gradients."""

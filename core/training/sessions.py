@@ -8,8 +8,9 @@ import torch
 
 from core.language.row import slices
 from core.training.actor_critic import gae
+from core.training.batch import padded
 from core.training.config import PpoSettings
-from core.training.data import Decision, GroupData, TrainingGroup, padded
+from core.training.data import Decision, GroupData, TrainingGroup
 from core.training.reference import EVALUATION_TOKENS
 from core.training.value_head import logprobs_and_values
 

@@ -20,6 +20,7 @@ from core.files import writing
 from core.language.group import group_logprobs
 from core.language.row import slices
 from core.training.arguments import training_arguments
+from core.training.batch import GroupBatch
 from core.training.checkpoints import (
     CHECKPOINTS,
     Best,
@@ -30,7 +31,7 @@ from core.training.checkpoints import (
     seal,
 )
 from core.training.config import GrpoSettings, MethodSettings, PpoSettings
-from core.training.data import GroupBatch, TrainingGroup
+from core.training.data import TrainingGroup
 from core.training.draws import Draws, Given
 from core.training.methods.group_method import GroupMethod
 from core.training.reference import EVALUATION_TOKENS

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from core.training.batch import GroupBatch
 from core.training.config import DpoSettings
-from core.training.data import GroupBatch
 from core.training.losses import completion_means
 from core.training.methods.group_method import GroupMethod, log_ratios, right_side
 from core.training.pairs import preference_pairs

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.training.data import GroupBatch
+from core.training.batch import GroupBatch
 from core.training.losses import choice_logprobs, completion_sums
 
 Loss = Callable[[Tensor, GroupBatch, int], tuple[Tensor, dict[str, float]]]

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.training.batch import GroupBatch
 from core.training.config import GrpoSettings
-from core.training.data import GroupBatch
 from core.training.losses import advantages, choice_entropy, choice_kl, expected_advantage, grpo, k3
 from core.training.methods.group_method import GroupMethod, Loss, policy
 from core.training.methods.online import drawn_curves, online_method

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from core.training.batch import GroupBatch
 from core.training.config import KtoSettings
-from core.training.data import GroupBatch
 from core.training.methods.group_method import GroupMethod, log_ratios, right_side
 from core.training.pairs import desirable
 from core.training.preference_losses import kto, kto_reference_point

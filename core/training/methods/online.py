@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
-from core.training.data import GroupBatch
-from core.training.losses import completion_means, k3
+from core.training.batch import GroupBatch
+from core.training.guards import effective_share
+from core.training.losses import completion_means, completion_sums, k3
 from core.training.methods.group_method import GroupMethod, Loss
 
 
@@ -20,10 +21,12 @@ def online_method(name: str, loss: Loss, *, needs_values: bool = False) -> Group
 
 
 def drawn_curves(logprobs_N: Tensor, batch: GroupBatch) -> dict[str, float]:
-    """The KL to the start where it was computed (k3, nats a token)."""
-    if batch.reference_N.numel() == 0:
-        return {}
-    return {"kl": k3(logprobs_N, batch.reference_N).mean().item()}
+    """How many of the draws still count (`guards.effective_share`), and the KL to the start where it was computed."""
+    ratios_M = completion_sums(logprobs_N - batch.old_N, batch.completion_N, len(batch.place_M))
+    figures = {"ess": effective_share(ratios_M)}
+    if batch.reference_N.numel():
+        figures["kl"] = k3(logprobs_N, batch.reference_N).mean().item()
+    return figures
 
 
 def _look(logprobs_N: Tensor, batch: GroupBatch) -> dict[str, Tensor]:

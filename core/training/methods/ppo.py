@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from core.training.actor_critic import ppo_value
+from core.training.batch import GroupBatch
 from core.training.config import PpoSettings
-from core.training.data import Decision, GroupBatch
+from core.training.data import Decision
 from core.training.losses import clipped_surrogate, completion_means, k3
 from core.training.methods.group_method import GroupMethod
 from core.training.methods.online import drawn_curves, online_method

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from core.training.data import GroupBatch
+from core.training.batch import GroupBatch
 from core.training.losses import choice_sft, completion_sums, sft
 from core.training.methods.group_method import GroupMethod, policy
 

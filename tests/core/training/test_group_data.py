@@ -10,8 +10,9 @@ from core.dataset import write_snapshot
 from core.errors import DataError
 from core.language.config import model_config
 from core.language.model import load_model
+from core.training.batch import GroupBatch
 from core.training.config import DpoSettings, KtoSettings, PpoSettings
-from core.training.data import GroupBatch, load_groups
+from core.training.data import load_groups
 from core.training.pairs import preference_pairs
 
 

@@ -14,8 +14,9 @@ from core.language.group import group_logprobs
 from core.language.model import load_model
 from core.language.row import TokenGroup
 from core.language.tokens import completion_tokens, prompt_tokens
+from core.training.batch import GroupBatch
 from core.training.config import AdapterSettings, DpoSettings, GrpoSettings, GuardSettings, PpoSettings
-from core.training.data import Decision, GroupBatch, GroupData, TrainingGroup, load_groups
+from core.training.data import Decision, GroupData, TrainingGroup, load_groups
 from core.training.guards import effective_share, guard, measure
 from core.training.methods import method_of
 from core.training.worker import train_here

@@ -1,5 +1,8 @@
 """Completions that the policy draws while it is trained: what stands in the loss, and what is left out of it."""
 
+import math
+import threading
+
 import pytest
 import torch
 
@@ -10,13 +13,16 @@ from core.language.group import group_logprobs
 from core.language.model import load_model
 from core.training.adapter import new_adapter
 from core.training.answers import Answers
+from core.training.batch import GroupBatch
 from core.training.config import AdapterSettings, GrpoSettings, PpoSettings
-from core.training.data import GroupBatch, load_groups
+from core.training.data import load_groups
 from core.training.drawing import draws_of
 from core.training.methods import method_of
+from core.training.methods.online import drawn_curves
 from core.training.reference import StartWeights, reference_logprobs
 from core.training.schedule import GroupOrder
 from core.training.value_head import add_value_head
+from tests.core.language.test_endpoint import Vllm
 
 CHOICE = {"answers": "listed", "sampling": {"max_tokens": 2, "temperature": 1.5}}
 FREE = {"sampling": {"max_tokens": 3}, "reward": "tests.core.training.test_online:letters"}
@@ -128,7 +134,7 @@ def test_without_a_kl_no_reference_is_computed(model, choices):
     assert batch.reference_N.numel() == 0
     loss, curves = method_of(settings).loss(batch.old_N.clone().requires_grad_(), batch, 0)
     assert loss.item() == pytest.approx(0, abs=1e-6)  # advantages of a group sum to 0
-    assert curves == {}
+    assert curves == {"ess": pytest.approx(1.0)}
 
 
 def test_one_draw_serves_several_updates_and_another_step_draws_anew(model, choices):
@@ -283,3 +289,36 @@ def test_start_weights_come_back_whatever_happens(model):
     with pytest.raises(RuntimeError, match="stop"), start.in_place():
         raise RuntimeError("stop")
     assert all(torch.equal(now, then) for now, then in zip(adapted.parameters(), before, strict=True))
+
+
+@pytest.fixture
+def server():
+    one = Vllm()
+    threading.Thread(target=one.serve_forever, daemon=True).start()
+    yield one
+    one.shutdown()
+    one.server_close()
+
+
+def test_a_server_answers_training_prompts_and_the_model_held_out_ones(server, model, choices):
+    """Its uniform choice among four letters stands in the ratio; what it serves is never judged for what is trained."""
+    served = {"backend": "vllm", "url": server.url, "model": "night-7"}
+    settings = grpo(online={"answers": "listed", "sampling": {"max_tokens": 1}, "rollout": served})
+    data = loaded(choices, model[1], settings)
+    draws = draws_of(settings, *model, data)
+    batch = GroupBatch.of(draws.batch(data.train[:4], 0).groups)
+    assert batch.old_N.tolist() == pytest.approx([-math.log(4)] * len(batch.old_N))
+    assert len(batch.groups) == 4
+    asked = len(server.asked)
+    assert len(draws.held_out(data.held_out)) == len(data.held_out)
+    assert len(server.asked) == asked > 4
+
+
+def test_the_curve_ess_says_how_many_draws_still_count(model, choices):
+    """Six draws at the start; where one has become e^20 times likelier than the others, one."""
+    settings = grpo(beta=0.0)
+    data = loaded(choices, model[1], settings)
+    batch = GroupBatch.of(draws_of(settings, *model, data).batch(data.train[:1], 0).groups)
+    moved_N = batch.old_N.clone()
+    moved_N[0] += 20
+    assert drawn_curves(moved_N, batch)["ess"] == pytest.approx(1 / 6)

@@ -13,8 +13,9 @@ from core.language.group import group_logprobs
 from core.language.model import load_model
 from core.language.row import TokenGroup
 from core.training.answers import Answers
+from core.training.batch import GroupBatch
 from core.training.config import GrpoSettings, SftSettings
-from core.training.data import GroupBatch, TrainingGroup, load_groups
+from core.training.data import TrainingGroup, load_groups
 from core.training.drawing import draws_of
 from core.training.methods import method_of
 from core.training.reference import attach, reference_logprobs

@@ -12,8 +12,9 @@ from core.language.group import group_logprobs
 from core.language.model import load_model
 from core.language.row import TokenGroup
 from core.language.testing import tiny_language_model
+from core.training.batch import GroupBatch
 from core.training.config import DpoSettings, KtoSettings
-from core.training.data import GroupBatch, TrainingGroup, with_mismatched
+from core.training.data import TrainingGroup, with_mismatched
 from core.training.methods import method_of
 from core.training.pairs import preference_pairs
 from core.training.reference import attach, reference_logprobs
