@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -40,7 +40,7 @@ class Figure:
         )
 
 
-def report(figures: Sequence[Figure]) -> int:
+def report(figures: Iterable[Figure]) -> int:
     """Print the figures; the exit code is 1 when one falls short."""
     for figure in figures:
         print(figure.line(), flush=True)
