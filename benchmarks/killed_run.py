@@ -10,7 +10,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-
 from benchmarks.figures import Figure
 from core.config import ROOT
 from core.dataset import Snapshot, write_snapshot

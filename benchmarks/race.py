@@ -1,7 +1,7 @@
 """The same optimizer steps by us and by TRL: the same model, adapter, groups, optimizer, dtype and process, one thread.
 
-Both first warm up on short groups. Then they take turns, ours with all that comes before and after its steps, TRL's from the
-begin of its first step to the end of its last.
+Both first warm up on short groups, then they take turns. What counts is from the begin of the first step to the end of the
+last, and what the log-probabilities of the reference and of the old policy cost, which TRL computes in its steps and we before.
 """
 
 import copy
@@ -18,7 +18,8 @@ import torch
 from peft import PeftModel
 
 from benchmarks.figures import Figure
-from benchmarks.trl_runs import Steps, drift, train_trl
+from benchmarks.steps import Clock, Steps, drift
+from benchmarks.trl_runs import train_trl
 from core.language.config import model_config
 from core.language.group import plain_logprobs, shared_logprobs
 from core.language.model import FloatType, LoadedModel, load_model
@@ -190,20 +191,17 @@ def train_ours(
             losses.append(metrics["loss"])
             norms.append(metrics["grad_norm"])
 
-    start = time.process_time()
     compute_in_model_type(model)
-    method = method_of(settings)
+    method, clock = method_of(settings), Clock()
+    start = time.process_time()
+    train = _referred(model, groups, settings, folder) if method.needs_reference else groups
+    before = time.process_time() - start
     trainer = GroupTrainer(
-        model,
-        method=method,
-        settings=settings,
-        train=_referred(model, groups, settings, folder) if method.needs_reference else groups,
-        held_out=(),
-        folder=folder,
-        log=log,
+        model, method=method, settings=settings, train=train, held_out=(), folder=folder, log=log
     )
+    trainer.add_callback(clock)
     trainer.train()
-    return Steps(time.process_time() - start, losses, norms)
+    return Steps(before + clock.spent, losses, norms)
 
 
 def _referred(

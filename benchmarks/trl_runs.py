@@ -4,10 +4,7 @@ TRL's slower defaults (gradient checkpointing) are off. Its data pipeline gets t
 completions through `rollout_func`, its only door for completions that exist already.
 """
 
-import random
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,7 +12,7 @@ from unittest import mock
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer
 from trl.trainer import grpo_trainer
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
@@ -23,24 +20,10 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from benchmarks.steps import Clock, Steps, drift
 from core.training.config import DpoSettings, GrpoSettings, MethodSettings, SftSettings
 from core.training.data import TrainingGroup
 from core.training.pairs import preference_pairs
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What some optimizer steps cost, and their losses and gradient norms."""
-
-    cpu_seconds: float
-    losses: list[float]
-    norms: list[float]
-
-
-def drift(group: TrainingGroup) -> list[float]:
-    """How far the old policy's log-probabilities are from the starting policy's, token by token."""
-    stream = random.Random(group.id)
-    return [stream.gauss(0, 0.3) for completion in group.tokens.completions for _ in completion]
 
 
 def train_trl(
@@ -51,10 +34,9 @@ def train_trl(
     folder: Path,
 ) -> Steps:
     """One optimizer step for every `batch_size` groups, in the order given."""
-    makers = {"grpo": _grpo, "dpo": _dpo, "sft": _sft}
-    trainer: Trainer = makers[settings.method](model, tokenizer, groups, settings, folder)
+    trainer = _MAKERS[settings.method](model, tokenizer, groups, settings, folder)
     trainer.remove_callback(PrinterCallback)
-    clock = _Clock()
+    clock = Clock()
     trainer.add_callback(clock)
     with mock.patch.object(
         grpo_trainer, "shuffle_sequence_dict", lambda batch: batch
@@ -62,26 +44,6 @@ def train_trl(
         trainer.train()
     lines = [line for line in trainer.state.log_history if "loss" in line]
     return Steps(clock.spent, [line["loss"] for line in lines], [line["grad_norm"] for line in lines])
-
-
-@dataclass
-class _Clock(TrainerCallback):
-    """CPU time from the begin of the first step to the end of the last, without TRL's setting up."""
-
-    moments: list[float] = field(default_factory=list)
-
-    def on_step_begin(self, *_: Any, **__: Any) -> None:
-        """A step begins: its groups are scored, then learned from."""
-        self.moments.append(time.process_time())
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        """The weights have moved."""
-        self.moments.append(time.process_time())
-
-    @property
-    def spent(self) -> float:
-        """CPU-seconds."""
-        return self.moments[-1] - self.moments[0]
 
 
 def _common(settings: MethodSettings, folder: Path, steps: int) -> dict[str, Any]:
@@ -220,3 +182,6 @@ def _grpo_arguments(groups: Sequence[TrainingGroup], settings: GrpoSettings, fol
         shuffle_dataset=False,
         **_common(settings, folder, len(groups)),
     )
+
+
+_MAKERS: Mapping[str, Callable[..., Trainer]] = {"grpo": _grpo, "dpo": _dpo, "sft": _sft}

@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
+from peft.utils import load_peft_weights
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -93,23 +94,43 @@ def load_checkpoint(
 def put_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> PeftModel:
     """A model with a LoRA adapter laid on it. Raises: ModelError when the adapter is missing or of another base."""
     try:
-        return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+        saved = set(load_peft_weights(str(folder), device="cpu"))
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise ModelError(
-            f"the adapter in {folder} does not fit {model.config.model_type} ({one_line(error)}): "
-            "give the checkpoint's own base model"
-        ) from error
+        raise _misfit(model, folder, one_line(error)) from error
+    laid = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if saved != laid:  # PEFT passes over what has no place, and leaves at nothing what is not there
+        without = f"{len(saved - laid)} of its weights have no place in the model"
+        raise _misfit(model, folder, f"{without}, and {len(laid - saved)} places no weights")
+    return adapted
+
+
+def _misfit(model: PreTrainedModel, folder: Path, why: str) -> ModelError:
+    return ModelError(
+        f"the adapter in {folder} does not fit {model.config.model_type} ({why}): "
+        "give the checkpoint's own base model"
+    )
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model's folder. Raises: ModelError when the folder lacks anything a model needs."""
+    """The tokenizer of a model's folder; what ends a text also pads where nothing else does.
+
+    Raises: ModelError when the folder lacks anything a model needs, or the tokenizer has neither token.
+    """
     check_folder(folder)
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"the tokenizer in {folder} can't be read ({one_line(error)}): copy the model's own there"
         ) from error
+    if tokenizer.pad_token is None and tokenizer.eos_token is None:
+        raise ModelError(
+            f"the tokenizer in {folder} has no token that ends a text and none to pad with: set eos_token in its "
+            "tokenizer_config.json"
+        )
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return tokenizer
 
 
 def load_weights(folder: Path, dtype: FloatType = "fp32") -> PreTrainedModel:
@@ -123,8 +144,6 @@ def load_weights(folder: Path, dtype: FloatType = "fp32") -> PreTrainedModel:
 
 def _load(folder: Path, config: ModelConfig, dtype: FloatType, device: torch.device | None) -> LoadedModel:
     tokenizer, model = load_tokenizer(folder), load_weights(folder, dtype)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
     context = min(
         config.context_length, getattr(model.config, "max_position_embeddings", config.context_length)
     )
