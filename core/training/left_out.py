@@ -69,9 +69,8 @@ def _rewards(row: ScoredGroup) -> list[float]:
 
 def _no_target(row: ScoredGroup, tokens: TokenGroup, settings: Any) -> str | None:
     del settings
-    if min(row.weights, default=0) < 0 or (len(tokens.completions) > 1 and not sum(row.weights) > 0):
-        return "no weights"
-    return None
+    usable = all(0 <= weight < math.inf for weight in row.weights)  # NaN is not
+    return None if usable and (len(tokens.completions) == 1 or sum(row.weights) > 0) else "no weights"
 
 
 def _no_advantage(row: ScoredGroup, tokens: TokenGroup, settings: GrpoSettings) -> str | None:

@@ -1,5 +1,6 @@
 """Models load from a wheel, a folder or the hub; what is missing is said in one line."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -143,6 +144,44 @@ def test_an_adapter_of_another_shape_is_refused(tiny, tmp_path):
         put_adapter(load_model(model_config(str(tiny))).model, tmp_path / "adapter")
     with pytest.raises(ModelError, match="does not fit"):
         put_adapter(load_model(model_config(str(tiny))).model, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("layers", "of", "words"), [(3, 2, "14 of its weights"), (2, 3, "14 places no weights")]
+)
+def test_an_adapter_of_a_deeper_or_shallower_model_is_refused(tmp_path, layers, of, words):
+    """PEFT alone would pass over the layer that isn't there, or leave the one without weights untrained."""
+    folders = {count: tiny_language_model(tmp_path / str(count), layers=count) for count in (2, 3)}
+    configs = {count: model_config(str(folder)) for count, folder in folders.items()}
+    made = new_adapter(load_model(configs[layers]).model, AdapterSettings(r=4), configs[layers])
+    made.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ModelError, match=rf"does not fit llama \(.*{words}.*base model"):
+        put_adapter(load_model(configs[of]).model, tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_an_adapter_cut_short_is_refused(tiny, tmp_path, file, share):
+    """Weights or settings, half of them or nothing: one line with the folder, never a part of an adapter."""
+    config = model_config(str(tiny))
+    new_adapter(load_model(config).model, AdapterSettings(r=4), config).save_pretrained(tmp_path)
+    whole = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ModelError, match=f"the adapter in {tmp_path} does not fit") as error:
+        put_adapter(load_model(config).model, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_tokenizer_without_a_padding_token_pads_with_the_end_of_a_text(copy):
+    """Base models often have none. Without either, answers could never end: refused, with what to do."""
+    file = copy / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({name: value for name, value in settings.items() if name != "pad_token"}))
+    assert load_model(model_config(str(copy))).tokenizer.pad_token == "<|im_end|>"
+    left = {name: value for name, value in settings.items() if name not in ("pad_token", "eos_token")}
+    file.write_text(json.dumps(left))
+    with pytest.raises(ModelError, match=rf"{copy} has no token that ends a text.*set eos_token"):
+        load_model(model_config(str(copy)))
 
 
 @pytest.mark.slow

@@ -3,8 +3,10 @@
 import random
 
 import pytest
+import torch
 
 from core.language import attention, row, tree
+from core.language.group import group_logprobs, plain_logprobs
 from core.language.row import TokenGroup, lay_out
 from core.language.sharing import sharing
 
@@ -34,6 +36,17 @@ def test_windows_shorter_than_the_row_give_the_plain_numbers(kind, window, make,
     letters = TokenGroup(words(1, 20), (words(2, 1), words(3, 1)))
     long = TokenGroup(words(4, 12), (words(5, 17), words(6, 3)))
     assert_plain(model, [tree_of(0), letters, long, tree_of(1, 3)])
+
+
+@pytest.mark.parametrize("kind", sorted(SLIDING))
+def test_windows_adapters_and_checkpointing_work_together(kind, make, adapted, gradients, tree_of):
+    """LoRA's gradients through checkpointed windowed layers of two groups equal those of the plain computation."""
+    model = adapted(make(kind, sliding_window=6, **SLIDING[kind]))
+    groups = [tree_of(0), tree_of(1, 20)]
+    expected = gradients(model, torch.cat([plain_logprobs(model, group) for group in groups]))
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    found = gradients(model, group_logprobs(model, groups))
+    assert (found - expected).norm() < 1e-5 * expected.norm()
 
 
 @pytest.mark.parametrize("window", [3, 10])

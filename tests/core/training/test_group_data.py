@@ -1,13 +1,16 @@
 """Rows become groups, or are left out for a reason that is counted."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from core.dataset import write_snapshot
-from core.errors import DataError
+from core.dataset import Snapshot, write_snapshot
+from core.errors import DataError, SnapshotError
+from core.files import file_digest
 from core.language.config import model_config
 from core.language.model import load_model
 from core.training.batch import GroupBatch
@@ -58,6 +61,52 @@ def test_unusable_rows_are_counted_by_reason(tmp_path, tokenizer, settings_of):
         "longer than the context": 1,
         "an answer twice": 1,
     }
+
+
+UNUSABLE = {
+    "long completion": ({"completions": [" A", " B" * 64]}, "longer than the context"),
+    "empty completion": ({"completions": [" A", ""]}, "empty completion"),
+    "empty prompt": ({"prompt": ""}, "empty prompt"),
+    "no number": ({"rewards": [0.0, math.nan], "weights": [0.5, math.nan]}, "reward missing"),
+    "infinite": ({"rewards": [0.0, math.inf], "weights": [0.5, math.inf]}, "reward missing"),
+}
+
+
+@pytest.mark.parametrize("method", ["sft", "grpo", "dpo", "kto", "ppo"])
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_every_method_counts_what_it_cannot_use(tmp_path, tokenizer, settings_of, method, name):
+    """Whole rows go, under their reason: no completion is cut, no NaN becomes a number. SFT has weights for rewards."""
+    changes, reason = UNUSABLE[name]
+    rows = [row("good", weights=[0.5, 0.5]), row("other", prompt="Choose:", weights=[0.5, 0.5])]
+    rows.append(row("bad", **({"weights": [0.5, 0.5]} | changes)))
+    if method == "ppo":  # decisions are single completions
+        rows = [one | {key: one[key][1:] for key in ("completions", "rewards", "weights")} for one in rows]
+    data = load_groups(by_hand(tmp_path, rows), tokenizer, settings_of[method](), 64)
+    assert [group.id for group in data.train] == ["good", "other"]
+    expected = "no weights" if method == "sft" and reason == "reward missing" else reason
+    assert data.dropped == {expected: 1}
+
+
+def by_hand(folder: Path, rows: list[dict[str, object]]) -> Snapshot:
+    """A snapshot of rows that ours would not write: a foreign program's JSON may hold NaN."""
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    return Snapshot(kind="rows", path=str(folder), sha256=file_digest(path), counts={"rows": len(rows)})
+
+
+def test_rewards_that_are_no_numbers_are_not_written(tmp_path):
+    """The stage that makes them fails, and names the row."""
+    with pytest.raises(DataError, match=r"row 0 \(bad\) can't be written as JSON.*drop or repair it"):
+        write_snapshot(tmp_path / "rows", "grpo", [row("bad", rewards=[0.0, math.nan])])
+
+
+def test_rows_cut_short_are_refused(tmp_path, tokenizer, settings_of):
+    """Their digest is another: nothing is trained on what is left of them."""
+    snapshot = by_hand(tmp_path, [row("one"), row("two")])
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(SnapshotError, match=str(path)):
+        load_groups(snapshot, tokenizer, settings_of["grpo"](), 64)
 
 
 def test_nothing_left_is_an_error_that_says_why(tmp_path, tokenizer, settings_of):
