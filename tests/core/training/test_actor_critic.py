@@ -1,5 +1,7 @@
 """PPO's losses and generalised advantages against numbers worked by hand; sessions from rows to advantages."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,8 +14,9 @@ from core.language.row import TokenGroup
 from core.training.actor_critic import gae, ppo_value
 from core.training.adapter import new_adapter
 from core.training.config import AdapterSettings, PpoSettings
-from core.training.data import load_groups
+from core.training.data import Decision, GroupBatch, TrainingGroup, load_groups
 from core.training.losses import clipped_surrogate
+from core.training.methods import method_of
 from core.training.sessions import advantages_of, with_advantages
 from core.training.value_head import add_value_head, load_value_head, logprobs_and_values, save_value_head
 
@@ -58,6 +61,29 @@ def test_the_value_loss_with_and_without_a_clip():
     assert ppo_value(values, returns, old).item() == 2.5
     clipped = ppo_value(torch.tensor([2.0]), torch.tensor([2.0]), torch.zeros(1), clip_range=0.5)
     assert clipped.item() == 1.5**2
+
+
+def test_the_whole_loss_of_two_decisions_and_its_gradient():
+    """Clip .2, c1 .5. One token at ratio 1.5, advantage 1: -1.2. Two at .5 and 1, advantage -1: (.8 + 1) / 2 = .9.
+
+    Values 1 and 0 for targets 1.5 and 2: (.25 + 4) / 2 = 2.125. Together -.15 + .5 x 2.125 = .9125. Of the tokens only the
+    unclipped one has a gradient, 1 / 2 tokens / 2 decisions; the values have .5 x (value - target).
+    """
+    groups = [
+        TrainingGroup("a", TokenGroup((5,), ((6,),)), (0.0,), reference=(0.0,)),
+        TrainingGroup("b", TokenGroup((5,), ((7, 8),)), (0.0,), reference=(0.0, 0.0)),
+    ]
+    decisions = (Decision("a", 0, advantage=1.0, target=1.5), Decision("b", 0, advantage=-1.0, target=2.0))
+    groups = [replace(group, decision=of) for group, of in zip(groups, decisions, strict=True)]
+    logprobs = torch.tensor([1.5, 0.5, 1.0]).log().requires_grad_()
+    values = torch.tensor([1.0, 0.0], requires_grad=True)
+    method = method_of(PpoSettings(clip_range=0.2, value_coefficient=0.5))
+    loss, curves = method.loss(logprobs, replace(GroupBatch.of(groups), values_B=values), 0)
+    assert loss.item() == pytest.approx(0.9125)
+    assert curves["policy_loss"] == pytest.approx(-0.15)
+    of_tokens, of_values = torch.autograd.grad(loss, (logprobs, values))
+    assert of_tokens.tolist() == pytest.approx([0.0, 0.0, 0.25])
+    assert of_values.tolist() == pytest.approx([-0.25, -1.0])
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.config import ROOT
 from core.dataset import write_snapshot
@@ -118,6 +120,47 @@ def test_saving_memory_changes_no_course(  # noqa: PLR0917
     assert courses[0] == pytest.approx(courses[1], abs=1e-5)
     if method == "ppo":
         assert courses[0] == pytest.approx(courses[2], abs=1e-5)
+
+
+def test_an_architecture_that_cannot_share_trains_too_and_says_so(
+    tmp_path, tiny, choices, spec_of, settings_of
+):
+    """Gemma 2 caps its attention scores: each completion has its own prompt, and the loss falls all the same."""
+    config = AutoConfig.for_model(
+        "gemma2",
+        vocab_size=AutoConfig.from_pretrained(tiny).vocab_size,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=1024,
+    )
+    folder = shutil.copytree(tiny, tmp_path / "gemma")
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    settings = settings_of["sft"](learning_rate=1e-2, epochs=3, gradient_checkpointing=True)
+    taught = train_here(spec_of(folder, choices, tmp_path / "run", settings, adapter=AdapterSettings()))
+    assert taught.metrics["loss"] < taught.metrics["start_loss"]
+    assert (
+        "each completion is computed with its own prompt: 'gemma2' caps its attention scores"
+        in taught.notes["said"]
+    )
+
+
+def test_a_reference_cut_short_is_computed_again(tmp_path, tiny, choices, spec_of, settings_of):
+    """What a killed run left of its figures, half of them or nothing, changes no step."""
+    spec = spec_of(tiny, choices, tmp_path / "run", settings_of["grpo"](epochs=1))
+    first = weights(train_here(spec).path)
+    file = tmp_path / "run" / "reference.safetensors"
+    for share in (0.5, 0.0):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: int(share * len(whole))])
+        for part in ("adapter", "best"):
+            shutil.rmtree(tmp_path / "run" / part)
+        assert weights(train_here(spec).path) == first
+        assert file.read_bytes() == whole
 
 
 def test_a_run_that_makes_nothing_better_keeps_its_start(tmp_path, tiny, choices, spec_of, settings_of):
