@@ -186,7 +186,8 @@ def train_ours(
     losses: list[float] = []
     norms: list[float] = []
 
-    def log(phase: str, _step: int, _total: int, metrics: Any) -> None:
+    def log(phase: str, step: int, total_steps: int, metrics: Any, said: str = "") -> None:
+        del step, total_steps, said
         if phase == "train":
             losses.append(metrics["loss"])
             norms.append(metrics["grad_norm"])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import ModelError
 from core.files import file_digest, make_folder, new_folder, write_json
 
 CHECKPOINTS = "checkpoints"
@@ -63,7 +64,7 @@ class Best:
 
 
 def read_best(folder: Path) -> Best | None:
-    """The best checkpoint a training folder holds; published by a rename, so it is whole.
+    """The best checkpoint a training folder holds. Raises: ModelError when a file of it was cut short.
 
     A run killed between publishing one and removing the one it beats leaves both.
     """
@@ -89,11 +90,16 @@ def keep_best(  # noqa: PLR0917
     with new_folder(target) as stage:
         save(stage)
         write_json(stage / BEST, {"step": step, "value": value, "metrics": dict(metrics)})
+        seal(stage)
     for path in beaten:
         shutil.rmtree(path, ignore_errors=True)
     return Best(target, step, value, dict(metrics))
 
 
 def _best(folder: Path) -> Best:
+    if not is_whole(folder):
+        raise ModelError(
+            f"the best checkpoint in {folder} was cut short or changed: delete {folder.parents[1]} and train again"
+        )
     values = json.loads((folder / BEST).read_text())
     return Best(folder, values["step"], values["value"], values["metrics"])

@@ -163,6 +163,19 @@ def test_a_reference_cut_short_is_computed_again(tmp_path, tiny, choices, spec_o
         assert file.read_bytes() == whole
 
 
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "best.json"])
+def test_a_best_checkpoint_cut_short_is_refused(tmp_path, tiny, choices, spec_of, settings_of, name):  # noqa: PLR0917
+    """A run that goes on can't publish half an adapter, nor forget what it was to beat: one line with the folder."""
+    spec = spec_of(tiny, choices, tmp_path / "run", settings_of["sft"](epochs=1))
+    train_here(spec)
+    (file,) = (tmp_path / "run" / "best").glob(f"*/{name}")
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(
+        ModelError, match=rf"{file.parent} was cut short .*: delete {tmp_path / 'run'} and train again"
+    ):
+        train_here(spec)
+
+
 def test_a_run_that_makes_nothing_better_keeps_its_start(tmp_path, tiny, choices, spec_of, settings_of):
     """With a learning rate of nearly nothing no look is strictly better: the untrained model's adapter is empty."""
     idle = settings_of["grpo"](learning_rate=1e-12, epochs=1)
