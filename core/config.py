@@ -142,15 +142,24 @@ def _key(kind: type[Record], location: Sequence[int | str]) -> str:
     """Where pydantic found something wrong, without the branches of a union that it names after the key."""
     section: type[Record] | None = kind
     parts = []
-    for part in location:
+    rest = iter(location)
+    for part in rest:
         parts.append(str(part))
         field = section.model_fields.get(str(part)) if section else None
         annotation = field.annotation if field else None
         branches = [branch for branch in get_args(annotation) if branch is not NoneType]
+        if field is not None and isinstance(field.discriminator, str):
+            section = _branch(branches, field.discriminator, next(rest, None))
+            continue
         if get_origin(annotation) in (Union, UnionType) and len(branches) > 1:
             break
         section = next((inner for inner in (annotation, *branches) if _is_section(inner)), None)
     return ".".join(parts)
+
+
+def _branch(branches: Sequence[type[Record]], name: str, tag: int | str | None) -> type[Record] | None:
+    """The branch of a union whose setting `name` is the tag that pydantic names."""
+    return next((branch for branch in branches if branch.model_fields[name].default == tag), None)
 
 
 def _problem(kind: type[Record], key: str, items: Sequence[Any]) -> str:

@@ -1,8 +1,9 @@
 """Settings of the training methods. Needs no torch, so that a flow's form can be drawn without it."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from core.language.sampling import RolloutBackend, SamplingSettings, TorchRollouts
 from core.record import Record
@@ -94,7 +95,7 @@ class OnlineSettings(Record):
     learned, and the curve `ess` says how far training has moved on). Held-out prompts are always answered by the model."""
     answers: Literal["free", "listed"] = "free"
     """free: whatever the policy writes. listed: one of the row's own completions, chosen among them token by token."""
-    reward: str = Field(default="listed", pattern=r"^(listed|\w+(\.\w+)*:\w+)$")
+    reward: str = "listed"
     """listed: a completion that is one of the row's own earns that one's reward. `package.module:function`: imported by
     the training process and called with a prompt, its completions' texts (without the token that ended them) and the
     row's metadata; it returns one number for each, or None or NaN for those it can't score."""
@@ -103,6 +104,13 @@ class OnlineSettings(Record):
     train_cut: bool = False
     """Whether completions cut at `sampling.max_tokens` are scored and trained on as if they were whole; else they are as
     if never drawn, and counted."""
+
+    @field_validator("reward")
+    @classmethod
+    def _reward_can_be_found(cls, reward: str) -> str:
+        if reward != "listed" and not re.fullmatch(r"\w+(\.\w+)*:\w+", reward):
+            raise ValueError(f"'{reward}' is no reward: give listed, or package.module:function")
+        return reward
 
     @model_validator(mode="after")
     def _one_rule_for_what_is_legal(self) -> Self:

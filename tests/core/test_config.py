@@ -1,6 +1,6 @@
 """Settings are merged deeply, validated before any work, and wrong ones are named."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
@@ -26,6 +26,19 @@ class Cap(Record):
     high: float
 
 
+class Here(Record):
+    """Work done on this machine."""
+
+    place: Literal["here"] = "here"
+
+
+class There(Record):
+    """Work done on another."""
+
+    place: Literal["there"] = "there"
+    url: str
+
+
 class Settings(Record):
     """A whole config."""
 
@@ -33,6 +46,7 @@ class Settings(Record):
     optimizer: Optimizer
     note: str | None = None
     caps: dict[str, Cap] = Field(default_factory=dict)
+    work: Annotated[Here | There, Field(discriminator="place")] = Here()
 
 
 @pytest.fixture
@@ -91,7 +105,7 @@ def test_an_unknown_key_is_looked_for_among_its_neighbours(toy):
     assert message(overrides={"steps": 1}).endswith("did you mean 'optimizer.steps'?")
     text = message(overrides={"optimizer.momentum": 1})
     assert text.endswith("'optimizer.momentum': 'optimizer' has learning_rate, steps, scale")
-    assert message(overrides={"": 1}).endswith("unknown key '': there are name, optimizer, note, caps")
+    assert message(overrides={"": 1}).endswith("unknown key '': there are name, optimizer, note, caps, work")
 
 
 def test_all_wrong_values_are_told_at_once(toy):
@@ -193,3 +207,10 @@ def test_a_setting_is_a_number_that_can_be_written_down(toy, value):
     """Infinity passes 'above zero', means nothing, and no database holds it: refused, and named."""
     with pytest.raises(ConfigError, match=r"'optimizer\.learning_rate' is -?(inf|nan): give a number"):
         load_config(Settings, "toy", "default", {"optimizer.learning_rate": value})
+
+
+def test_a_key_of_one_of_several_sections_is_named_without_the_section_it_is_of(toy):
+    """What is missing, and what is too much, by the key that a person would write."""
+    assert message(overrides={"work.place": "there"}).endswith("'work.url' is missing: add it")
+    assert "unknown key 'work.uri'" in message(overrides={"work": {"place": "there", "url": "x", "uri": "x"}})
+    assert "'work'" in message(overrides={"work.place": "nowhere"})
