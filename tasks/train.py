@@ -12,7 +12,7 @@ from core.store.registry import record_checkpoint
 from core.tracking import Tracker
 from core.training.config import Method
 from core.training.launch import train as train_in_subprocess
-from core.training.progress import TrainingProgress
+from core.training.progress import SECONDS_LEFT, TrainingProgress, in_words
 from core.training.spec import TrainingSpec
 from core.use_case import Progress
 from tasks.stage import RETRIES, once, progress
@@ -54,8 +54,7 @@ def train(run: Run, method: Method, groups: Snapshot, start: Checkpoint | None =
 
 
 def _tell(at: TrainingProgress, show: Progress, tracker: Tracker) -> None:
-    if at.metrics:
-        tracker.log({f"{at.phase}/{name}": value for name, value in at.metrics.items()}, step=at.step)
-    figures = ", ".join(f"{name} {value:.3g}" for name, value in sorted(at.metrics.items())[:4])
-    words = at.said or f"{at.phase}, step {at.step} of {at.total_steps}" + (f": {figures}" if figures else "")
-    show(at.step / at.total_steps if at.total_steps else 0.0, words)
+    measured = {name: value for name, value in at.metrics.items() if name != SECONDS_LEFT}
+    if measured:
+        tracker.log({f"{at.phase}/{name}": value for name, value in measured.items()}, step=at.step)
+    show(at.step / at.total_steps if at.total_steps else 0.0, in_words(at))

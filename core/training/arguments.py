@@ -17,6 +17,7 @@ def training_arguments(
         **argument_values(settings, folder, device),
         num_train_epochs=1,  # the order of groups holds all epochs
         max_steps=steps,
+        ddp_find_unused_parameters=False,  # every weight of an adapter takes part in every pass
     )
 
 

@@ -35,7 +35,10 @@ class TrainingSettings(Record):
     batch_size: int = Field(default=8, ge=1)
     """Groups in one optimizer step."""
     gradient_accumulation_steps: int = Field(default=1, ge=1)
-    """Forward passes one optimizer step is spread over, to save memory; divides `batch_size`."""
+    """Forward passes one optimizer step is spread over, to save memory."""
+    processes: int = Field(default=1, ge=1)
+    """Processes that share each step, on one GPU each or on parts of the CPU; with gradient_accumulation_steps they divide
+    `batch_size`."""
     gradient_checkpointing: bool = False
     warmup_ratio: float = Field(default=0.05, ge=0, lt=1)
     scheduler: Literal["linear", "cosine", "constant"] = "linear"
@@ -57,10 +60,12 @@ class TrainingSettings(Record):
 
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
-        if self.batch_size % self.gradient_accumulation_steps:
+        parts = self.gradient_accumulation_steps * self.processes
+        if self.batch_size % parts:
+            times = f" x processes {self.processes}" if self.processes > 1 else ""
             raise ValueError(
                 f"batch_size {self.batch_size} is no multiple of gradient_accumulation_steps "
-                f"{self.gradient_accumulation_steps}"
+                f"{self.gradient_accumulation_steps}{times}"
             )
         return self
 

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from core import errors
@@ -20,6 +22,7 @@ from core.training.spec import TrainingSpec
 LOG = "worker.log"
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 5.0
+Child = subprocess.Popen[bytes]
 OnProgress = Callable[[TrainingProgress], None]
 
 
@@ -37,32 +40,46 @@ def train(spec: TrainingSpec, on_progress: OnProgress = ignore) -> Checkpoint:
     folder = make_folder(Path(spec.folder))
     if not spec.result.is_file():
         write_json(folder / "spec.json", spec.model_dump())
-        _run(folder, on_progress)
+        _run(folder, spec.settings.processes, on_progress)
     return Checkpoint.model_validate_json(spec.result.read_text(encoding="utf-8"))
 
 
-def _run(folder: Path, on_progress: OnProgress) -> None:
+def _run(folder: Path, processes: int, on_progress: OnProgress) -> None:
     lines = _Lines(folder / PROGRESS)
     reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as told:
+    with os.fdopen(reader, "rb") as told, tempfile.TemporaryDirectory(prefix="overnight-") as meeting:
+        children: list[Child] = []
         try:
-            child = _start(folder, writer)
-        finally:
-            os.close(writer)
-        try:
-            while child.poll() is None:
+            try:
+                for rank in range(processes):
+                    children.append(_start(folder, writer, children, _rank(rank, processes, meeting)))
+            finally:
+                os.close(writer)
+            while _going(children):
                 time.sleep(_POLL_SECONDS)
                 lines.deliver(on_progress)
             lines.deliver(on_progress)
+            statuses = [child.returncode or 0 for child in children]
         finally:
-            _end(child)
-        if child.returncode != 0:
-            raise _error(folder, child.returncode, told.read())
+            _end(children)
+        if any(statuses):
+            raise _error(folder, min(statuses) or max(statuses), told.read())
 
 
-def _start(folder: Path, errors_to: int) -> subprocess.Popen[bytes]:
-    """The worker, with an end of a pipe for its error: a file could not be written on a full disk."""
-    command = [sys.executable, "-m", "core.training.worker", str(folder / "spec.json")]
+def _rank(rank: int, processes: int, meeting: str) -> list[str]:
+    """What tells a worker that it is one of several."""
+    return [] if processes == 1 else ["--rank", str(rank), "--meeting", f"{meeting}/meeting"]
+
+
+def _going(children: Sequence[Child]) -> bool:
+    """Whether all goes well and is not done: one that failed leaves the others waiting."""
+    statuses = [child.poll() for child in children]
+    return None in statuses and not any(statuses)
+
+
+def _start(folder: Path, errors_to: int, others: Sequence[Child], rank: Sequence[str]) -> Child:
+    """A worker, with an end of a pipe for its error: a file could not be written on a full disk."""
+    command = [sys.executable, "-m", "core.training.worker", str(folder / "spec.json"), *rank]
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
             [*command, "--parent", str(os.getpid()), "--errors", str(errors_to)],
@@ -71,7 +88,7 @@ def _start(folder: Path, errors_to: int) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             pass_fds=(errors_to,),
-            process_group=0,
+            process_group=others[0].pid if others else 0,
         )
 
 
@@ -98,20 +115,21 @@ class _Lines:
                 on_progress(progress)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(children: Sequence[Child]) -> None:
+    """End what is left of the process group, which has the first one's number."""
     for ending in (signal.SIGTERM, signal.SIGKILL):
-        if child.poll() is None:
-            os.killpg(child.pid, ending)
-            try:
+        left = [child for child in children if child.poll() is None]
+        if left:
+            os.killpg(children[0].pid, ending)
+        for child in left:
+            with suppress(subprocess.TimeoutExpired):
                 child.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
 
 
 def _error(folder: Path, status: int, told: bytes) -> OvernightError:
     """What the worker said, else what can be said about how it ended."""
     if told:
-        said = json.loads(told)
+        said = json.loads(told.splitlines()[0])
         kind = getattr(errors, said["error"], TrainingError)
         return kind(said["message"])
     if status < 0:

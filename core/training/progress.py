@@ -13,6 +13,8 @@ from core.files import writing
 from core.record import Record
 
 PROGRESS = "progress.jsonl"
+SECONDS_LEFT = "seconds_left"
+_NOT_SHOWN = {SECONDS_LEFT, "tokens_per_second", "learning_rate"}
 
 Phase = Literal["loading", "reference", "train", "eval", "rollback", "done"]
 
@@ -73,3 +75,24 @@ def read_progress(folder: Path) -> list[TrainingProgress]:
                 del latest["train", step]
         latest[line.phase, line.step] = line
     return sorted(latest.values(), key=lambda line: (line.step, line.time))
+
+
+def in_words(at: TrainingProgress) -> str:
+    """A line for a person who watches: where it stands, how fast it goes, how long it will take, a few figures."""
+    if at.said:
+        return at.said
+    rate, left = at.metrics.get("tokens_per_second"), at.metrics.get(SECONDS_LEFT)
+    parts = [f"{at.phase}, step {at.step} of {at.total_steps}"]
+    if rate is not None:
+        parts.append(f"{rate:.0f} tokens/s")
+    if left is not None:
+        parts.append(f"{_clock(left)} left")
+    shown = [(name, value) for name, value in sorted(at.metrics.items()) if name not in _NOT_SHOWN]
+    figures = ", ".join(f"{name} {value:.3g}" for name, value in shown[:4])
+    return ", ".join(parts) + (f": {figures}" if figures else "")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

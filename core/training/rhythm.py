@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from core.training.checkpoints import CHECKPOINTS, latest_checkpoint
-
 if TYPE_CHECKING:
     from core.training.trainer import GroupTrainer
 
@@ -36,8 +34,9 @@ class Rhythm(TrainerCallback):
     ) -> None:
         """The start is a checkpoint too: what a run goes back to before it has saved another."""
         del args, control
-        if state.global_step == 0 and latest_checkpoint(self.trainer.folder / CHECKPOINTS) is None:
+        if state.global_step == 0 and self.trainer.fresh:
             self.trainer.save_start()
+        self.trainer.pace.start()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

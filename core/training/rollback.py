@@ -6,11 +6,14 @@ and would meet the same wall whatever the learning rate is.
 """
 
 import json
+import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from core.files import write_json
 from core.record import Record
@@ -74,3 +77,35 @@ def slowed(factor: Callable[[int], float], rollbacks: Sequence[Rollback]) -> Cal
         return factor(step) * HALVED ** sum(rollback.to <= step for rollback in rollbacks)
 
     return halved
+
+
+def set_rates(scheduler: LambdaLR) -> None:
+    """Compute the next step's learning rates from the scheduler's own course, whatever the optimizer was loaded with."""
+    rates = [
+        rate * factor(scheduler.last_epoch)
+        for rate, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+    ]
+    scheduler._last_lr = rates  # noqa: SLF001
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+
+
+def check_figures(step: int, logs: Mapping[str, float]) -> None:
+    """Raises: Wall when a step's loss or gradient is no number."""
+    for name, what in (("loss", "loss"), ("grad_norm", "gradient's norm")):
+        if not math.isfinite(logs.get(name, 0.0)):
+            raise Wall(step, f"the {what} became {logs[name]} at step {step}")
+
+
+def check_kl(step: int, kl: float, limit: float | None) -> None:
+    """Raises: Wall when a step found the weights before it too far from their start (nats)."""
+    if limit is not None and kl > limit:
+        raise Wall(
+            step, f"the KL to the starting policy was {kl:.3f} at step {step}, above max_kl {limit}", kl=True
+        )
+
+
+def check_weights(step: int, model: nn.Module) -> None:
+    """Raises: Wall when the weights after a step, which are to be looked at or saved, are no numbers."""
+    if not all(value.isfinite().all() for value in model.parameters() if value.requires_grad):
+        raise Wall(step + 1, f"the weights became no numbers at step {step}")

@@ -41,6 +41,31 @@ class GroupOrder(Sampler[int]):
         return iter(self._order)
 
 
+class MicroBatches(Sampler[list[int]]):
+    """One process's part of every step, pass after pass: of the step's groups each `processes`-th, from its rank on."""
+
+    def __init__(
+        self, order: GroupOrder, settings: MethodSettings, rank: int = 0, processes: int = 1
+    ) -> None:
+        """A last step of fewer groups than processes has none for some: these compute its first, for company."""
+        places, size = list(order), settings.batch_size
+        width = size // (settings.gradient_accumulation_steps * processes)
+        steps = [places[start : start + size] for start in range(0, len(places), size)]
+        parts = [step[rank::processes] or step[:1] for step in steps]
+        self._passes = [part[start : start + width] for part in parts for start in range(0, len(part), width)]
+        self._rank, self._sizes = rank, [len(step) for step in steps]
+
+    def __len__(self) -> int:
+        return len(self._passes)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._passes)
+
+    def idle(self, step: int) -> bool:
+        """Whether nothing of a step (from 0) is this process's own."""
+        return self._sizes[step] <= self._rank
+
+
 def learning_rate_factor(settings: MethodSettings, steps: int) -> Callable[[int], float]:
     """What the learning rate is multiplied by at each step (from 0): rise over the warm-up, then the decay."""
     warmup = max(1, math.ceil(settings.warmup_ratio * steps))

@@ -1,9 +1,8 @@
 """A `transformers.Trainer` whose items are groups: one primitive, and a loss that the method brings."""
 
 import math
-import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PrinterCallback, Trainer
 
 from core.errors import DivergedError
@@ -34,10 +34,23 @@ from core.training.config import GrpoSettings, MethodSettings, PpoSettings
 from core.training.data import TrainingGroup
 from core.training.draws import Draws, Given
 from core.training.methods.group_method import GroupMethod
+from core.training.pace import Pace, StepFigures
+from core.training.progress import SECONDS_LEFT
+from core.training.ranks import from_first, is_first, rank_and_processes, sums, wait
 from core.training.reference import EVALUATION_TOKENS
 from core.training.rhythm import Log, Rhythm
-from core.training.rollback import Rollback, Wall, read_rollbacks, roll_back, slowed
-from core.training.schedule import GroupOrder, learning_rate_factor
+from core.training.rollback import (
+    Rollback,
+    Wall,
+    check_figures,
+    check_kl,
+    check_weights,
+    read_rollbacks,
+    roll_back,
+    set_rates,
+    slowed,
+)
+from core.training.schedule import GroupOrder, MicroBatches, learning_rate_factor
 from core.training.value_head import (
     load_value_head,
     logprobs_and_values,
@@ -69,13 +82,14 @@ class GroupTrainer(Trainer):
         self.method, self.settings, self.folder = method, settings, folder
         self.held_out, self.write = held_out, log
         self.stopped = ""
-        self.best: Best | None = read_best(folder)
-        self.rollbacks: tuple[Rollback, ...] = read_rollbacks(folder)
+        self.best: Best | None = from_first(read_best(folder) if is_first() else None)
+        self.rollbacks: tuple[Rollback, ...] = from_first(read_rollbacks(folder) if is_first() else ())
         self.order = GroupOrder(len(train), settings)
         steps = math.ceil(len(self.order) / settings.batch_size)
         self.total_steps = min(steps, settings.max_steps or steps)
-        self._curves: dict[str, list[float]] = defaultdict(list)
-        self._tokens, self._since = 0, time.perf_counter()
+        self.fresh = False
+        self._passes = MicroBatches(self.order, settings, *rank_and_processes())
+        self._figures, self.pace = StepFigures(), Pace(settings, self.total_steps)
         super().__init__(
             model=model,
             args=training_arguments(
@@ -87,6 +101,7 @@ class GroupTrainer(Trainer):
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
+        self.loss_is_scaled_for_ga = True
 
     def run(self) -> None:
         """Train to the end, going on from the newest whole checkpoint. Raises: DivergedError, StorageError."""
@@ -95,11 +110,12 @@ class GroupTrainer(Trainer):
         with writing(self.folder / CHECKPOINTS):
             while not self._trained():
                 self.optimizer, self.lr_scheduler = None, None
-                self._curves.clear()
+                self._figures.forget()
 
     def _trained(self) -> bool:
         """Train on; False when the run went back to an earlier checkpoint. Raises: DivergedError, StorageError."""
-        resume = latest_checkpoint(self.folder / CHECKPOINTS)
+        resume = from_first(latest_checkpoint(self.folder / CHECKPOINTS) if is_first() else None)
+        self.fresh = resume is None
         try:
             self.train(resume_from_checkpoint=None if resume is None else str(resume))
         except Wall as wall:
@@ -109,15 +125,19 @@ class GroupTrainer(Trainer):
     def _went_back(self, wall: Wall) -> bool:
         """Whether there was a checkpoint to go back to; else the run ends with the best. Raises: DivergedError."""
         made = None
-        if len(self.rollbacks) < self.settings.max_rollbacks:
+        if is_first() and len(self.rollbacks) < self.settings.max_rollbacks:
             made = roll_back(self.folder, self.folder / CHECKPOINTS, wall)
+        made = from_first(made)
         if made is not None:
             self.rollbacks = (*self.rollbacks, made)
             self.write("rollback", made.to, self.total_steps, {}, made.said)
             return True
-        if not wall.kl and (self.best is None or self.best.step == 0):
-            raise DivergedError(self._diverged(wall))
         after = f", after {len(self.rollbacks)} rollbacks" if self.rollbacks else ""
+        if not wall.kl and (self.best is None or self.best.step == 0):
+            raise DivergedError(
+                f"{wall.reason} of {self.method.name} in {self.folder}{after}: lower learning_rate "
+                f"(now {self.settings.learning_rate}) or set dtype to fp32"
+            )
         self.stopped = (
             f"stopped at step {wall.step}{after}: {wall.reason}; the best checkpoint so far is kept"
         )
@@ -142,13 +162,24 @@ class GroupTrainer(Trainer):
         return self.lr_scheduler
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
-        """The method's loss on one batch of groups."""
-        drawn = self.draws.batch(inputs["groups"], self.state.global_step)
+        """The method's loss on one pass's groups, as its part of the loss of all passes and processes."""
+        drawn, share = self.draws.batch(inputs["groups"], self.state.global_step), inputs["share"]
         loss, curves = self._loss(model, drawn.groups)
-        loss = drawn.weight * loss
-        for name, value in (*drawn.curves.items(), *curves.items()):
-            self._curves[name].append(value)
-        return loss
+        tokens = sum(group.tokens.computed for group in drawn.groups)
+        self._figures.add({**drawn.curves, **curves}, share, tokens)
+        return loss * (
+            drawn.weight * share * rank_and_processes()[1]
+        )  # gradients are averaged over processes
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], None]:
+        """A step's passes, each with its share of what the step's loss is a mean over, on all processes."""
+        passes, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        idle = self._passes.idle(self.state.global_step)
+        counts = [0 if idle else self.method.counted(one["groups"]) for one in passes]
+        (total,) = sums([sum(counts)])
+        return [one | {"share": count / total} for one, count in zip(passes, counts, strict=True)], None
 
     def _loss(
         self, model: torch.nn.Module, groups: Sequence[TrainingGroup]
@@ -157,22 +188,25 @@ class GroupTrainer(Trainer):
             trained = [weight.sum() for weight in model.parameters() if weight.requires_grad]
             return torch.stack(trained).sum() * 0.0, {}
         logprobs_N, batch = self._computed(model, groups)
-        self._tokens += sum(group.computed for group in batch.tokens)
         return self.method.loss(logprobs_N, batch, self.state.global_step)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Look at the held-out groups, and keep the weights when they are the best so far."""
+        """Look at the held-out groups, and keep the weights when they are the best so far: the first process alone."""
+        self.control.should_evaluate = False
+        with self.pace.pause("look"):
+            metrics, self.best = from_first((self._looked(), self.best) if is_first() else ({}, None))
+        return metrics
+
+    def _looked(self) -> dict[str, float]:
         metrics = self.look(self.held_out) if self.held_out else {}
         step = self.state.global_step
-        self.control.should_evaluate = False
-        self.write("eval", step, self.total_steps, metrics)
+        self.write("eval", step, self.total_steps, metrics | self._left())
         value = metrics.get(self.method.criterion, -float(step))  # nothing held out: the newest is best
         value = value if math.isfinite(value) else math.inf
         if self.best is None or value < self.best.value:
             self.best = keep_best(
                 self.folder, step, value, metrics, self._save_adapter, course=len(self.rollbacks)
             )
-        self._since, self._tokens = time.perf_counter(), 0
         return metrics
 
     @torch.no_grad()
@@ -204,17 +238,24 @@ class GroupTrainer(Trainer):
         if "loss" not in logs:
             return
         step = self.state.global_step
-        for name, what in (("loss", "loss"), ("grad_norm", "gradient's norm")):
-            if not math.isfinite(logs.get(name, 0.0)):
-                raise Wall(step, f"the {what} became {logs[name]} at step {step}")
-        curves = {name: float(np.mean(values)) for name, values in self._curves.items()}
-        seconds = time.perf_counter() - self._since
-        rate = {"tokens_per_second": self._tokens / seconds}
+        check_figures(step, logs)
+        curves, tokens = self._figures.take()
+        rate = {"tokens_per_second": tokens / self.pace.step()}
         self.control.should_log = False
-        self.write("train", step, self.total_steps, logs | curves | rate)
-        self._check_weights(curves.get("kl", 0.0))
-        self._curves.clear()
-        self._since, self._tokens = time.perf_counter(), 0
+        self.write("train", step, self.total_steps, logs | curves | rate | self._left())
+        limit = self.settings.max_kl if isinstance(self.settings, GrpoSettings | PpoSettings) else None
+        check_kl(step, curves.get("kl", 0.0), limit)
+        if self.control.should_evaluate or self.control.should_save:
+            check_weights(step, self.model)
+
+    def _left(self) -> dict[str, float]:
+        left = self.pace.seconds_left(self.state.global_step)
+        return {} if left is None else {SECONDS_LEFT: left}
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The passes of one process: an order of groups of our own, in place of accelerate's shares."""
+        groups: Any = self.train_dataset
+        return DataLoader(groups, batch_sampler=self._passes, collate_fn=self.data_collator)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted."""
@@ -225,31 +266,22 @@ class GroupTrainer(Trainer):
         """Save the state before the first step."""
         self._save_checkpoint(self.model_wrapped, None)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> GroupOrder:
-        del train_dataset
-        return self.order
-
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        folder = self.folder / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
-        save_value_head(model, folder)
-        seal(folder)
-        if self.state.global_step == 0:
-            keep_start(folder)
+        with self.pace.pause("save"):
+            super()._save_checkpoint(model, trial)
+            wait()
+            folder = self.folder / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
+            if is_first():
+                save_value_head(model, folder)
+                seal(folder)
+                if self.state.global_step == 0:
+                    keep_start(folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """A checkpoint holds the next step's learning rate as it was before a rollback: it is computed anew."""
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is None or self.optimizer is None or not isinstance(self.lr_scheduler, LambdaLR):
-            return
-        scheduler = self.lr_scheduler
-        rates = [
-            rate * factor(scheduler.last_epoch)
-            for rate, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
-        ]
-        scheduler._last_lr = rates  # noqa: SLF001
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        if checkpoint is not None and isinstance(self.lr_scheduler, LambdaLR):
+            set_rates(self.lr_scheduler)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -259,24 +291,3 @@ class GroupTrainer(Trainer):
         self.model.save_pretrained(folder)  # type: ignore[union-attr, operator]
         save_value_head(self.model, folder)  # type: ignore[arg-type]
         (folder / "README.md").unlink(missing_ok=True)  # a template of PEFT's, with nothing filled in
-
-    def _check_weights(self, kl: float) -> None:
-        """What is looked at or saved must be numbers, and near enough to the start. Raises: Wall."""
-        step = self.state.global_step
-        limit = self.settings.max_kl if isinstance(self.settings, GrpoSettings | PpoSettings) else None
-        if limit is not None and kl > limit:
-            reason = f"the KL to the starting policy was {kl:.3f} at step {step}, above max_kl {limit}"
-            raise Wall(step, reason, kl=True)
-        if (self.control.should_evaluate or self.control.should_save) and not _finite(self.model):
-            raise Wall(step + 1, f"the weights became no numbers at step {step}")
-
-    def _diverged(self, wall: Wall) -> str:
-        back = f", after {len(self.rollbacks)} rollbacks" if self.rollbacks else ""
-        return (
-            f"{wall.reason} of {self.method.name} in {self.folder}{back}: lower learning_rate "
-            f"(now {self.settings.learning_rate}) or set dtype to fp32"
-        )
-
-
-def _finite(model: Any) -> bool:
-    return all(value.isfinite().all() for value in model.parameters() if value.requires_grad)

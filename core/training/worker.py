@@ -28,10 +28,14 @@ def main() -> int:
     parser.add_argument("spec", type=Path)
     parser.add_argument("--parent", type=int, default=os.getppid(), help="end when this process ends")
     parser.add_argument("--errors", type=int, help="descriptor of the pipe that takes an error")
+    parser.add_argument("--rank", type=int, default=0, help="which of the spec's processes this is")
+    parser.add_argument("--meeting", type=Path, help="the file where several processes meet")
     arguments = parser.parse_args()
     _die_with(arguments.parent)
     spec = TrainingSpec.model_validate_json(arguments.spec.read_text(encoding="utf-8"))
     try:
+        if arguments.meeting:
+            _join(arguments.rank, spec.settings.processes, arguments.meeting)
         train_here(spec)
     except OvernightError as error:
         return _fail(error, arguments.errors)
@@ -44,9 +48,15 @@ def train_here(spec: TrainingSpec) -> Checkpoint:
     return backend_of(spec.settings).train(spec)
 
 
+def _join(rank: int, processes: int, meeting: Path) -> None:
+    from core.training.ranks import join  # noqa: PLC0415  (torch)
+
+    join(rank, processes, meeting)
+
+
 def _fail(error: OvernightError, pipe: int | None) -> int:
     if pipe is not None:
-        os.write(pipe, json.dumps({"error": type(error).__name__, "message": str(error)}).encode())
+        os.write(pipe, json.dumps({"error": type(error).__name__, "message": str(error)}).encode() + b"\n")
     with suppress(OSError):  # the log may lie on a disk that is full
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
     return 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from core.checkpoint import Checkpoint
 from core.errors import ConfigError
 from core.training.backends.trl_limits import trl_refusal
-from core.training.config import AdapterSettings, MethodSettings
+from core.training.config import AdapterSettings, MethodSettings, online
 from core.training.spec import TrainingSpec
 
 
@@ -51,6 +51,14 @@ def backend_of(settings: MethodSettings) -> Backend:
 
 def need_backend(settings: MethodSettings, adapter: AdapterSettings) -> None:
     """Make sure that a method can be trained as its settings say. Raises: ConfigError with the reason."""
-    reason = backend_of(settings).refusal(settings, adapter)
+    reason = backend_of(settings).refusal(settings, adapter) or _one_process(settings)
     if reason is not None:
         raise ConfigError(f"{settings.method}.trainer '{settings.trainer}' can't do this: {reason}")
+
+
+def _one_process(settings: MethodSettings) -> str | None:
+    """Several processes share what is known before the step."""
+    if settings.processes == 1 or (settings.trainer == "group" and not online(settings)):
+        return None
+    what = "completions that the policy draws itself" if settings.trainer == "group" else "its steps"
+    return f"{what} are not shared among processes {settings.processes}: set processes to 1"

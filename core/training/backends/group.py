@@ -24,6 +24,7 @@ from core.training.guards import Guarded, guard
 from core.training.methods import method_of
 from core.training.progress import Phase, append_progress
 from core.training.publish import publish
+from core.training.ranks import first_then_others, from_first, is_first
 from core.training.reference import with_reference
 from core.training.sessions import with_advantages
 from core.training.spec import TrainingSpec
@@ -35,8 +36,10 @@ def train(spec: TrainingSpec) -> Checkpoint:
     """Run one training stage in this process and publish its checkpoint. Raises: OvernightError."""
     started, folder, device = time.perf_counter(), Path(spec.folder), pick_device()
     config = model_config(spec.model)
-    append_progress(folder, "loading", 0, 0)
-    chosen = _chosen_dtype(spec, config, device)
+    tell = partial(_write, folder) if is_first() else _leave_it
+    tell("loading", 0, 0, {})
+    with first_then_others():
+        chosen = _chosen_dtype(spec, config, device)
     loaded = load_model(config, chosen.dtype, device)
     data = load_groups(spec.snapshot, loaded.tokenizer, spec.settings, loaded.context_length)
     drawing = online(spec.settings)
@@ -45,9 +48,10 @@ def train(spec: TrainingSpec) -> Checkpoint:
     model = trainable_model(loaded.model, config, spec.adapter, spec.start)
     method = method_of(spec.settings)
     if method.needs_reference:
-        append_progress(folder, "reference", 0, 0)
+        tell("reference", 0, 0, {})
         start = spec.start.sha256 if spec.start else UNTRAINED
-        data = with_reference(model, data, folder / "reference.safetensors", start)
+        with first_then_others():
+            data = with_reference(model, data, folder / "reference.safetensors", start)
     guarded = guard(data, spec.settings)
     data, spec = guarded.data, spec.model_copy(update={"settings": guarded.settings})
     method = method_of(spec.settings)
@@ -62,7 +66,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
         train=data.train,
         held_out=data.held_out,
         folder=folder,
-        log=partial(_write, folder),
+        log=tell,
         draws=draws_of(spec.settings, model, loaded.tokenizer, data),
     )
     trainer.run()
@@ -74,7 +78,8 @@ def train(spec: TrainingSpec) -> Checkpoint:
         "stopped": trainer.stopped,
         "seconds": round(time.perf_counter() - started, 1),
     }
-    return publish(spec, trainer.best, trainer.total_steps, method.criterion, notes)
+    ending = (spec, trainer.best, trainer.total_steps, method.criterion, notes)
+    return from_first(publish(*ending) if is_first() else None)  # type: ignore[return-value]
 
 
 def _chosen_dtype(spec: TrainingSpec, config: ModelConfig, device: torch.device) -> DtypeChoice:
@@ -101,3 +106,10 @@ def _write(  # noqa: PLR0917
     folder: Path, phase: Phase, step: int, total_steps: int, metrics: Mapping[str, float], said: str = ""
 ) -> None:
     append_progress(folder, phase, step, total_steps, metrics=metrics, said=said)
+
+
+def _leave_it(
+    phase: Phase, step: int, total_steps: int, metrics: Mapping[str, float], said: str = ""
+) -> None:
+    """What a process that is not the first tells."""
+    del phase, step, total_steps, metrics, said

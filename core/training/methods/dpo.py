@@ -1,10 +1,13 @@
 """DPO and its variants: pairs from each group's rewards, every completion computed once."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from core.training.batch import GroupBatch
 from core.training.config import DpoSettings
+from core.training.data import TrainingGroup
 from core.training.losses import completion_means
 from core.training.methods.group_method import GroupMethod, log_ratios, right_side
 from core.training.pairs import preference_pairs
@@ -14,7 +17,9 @@ from core.training.preference_losses import dpo, ipo, robust_dpo
 def dpo_method(settings: DpoSettings) -> GroupMethod:
     """DPO; the best checkpoint has the lowest held-out loss."""
     method = _Dpo(settings)
-    return GroupMethod("dpo", method.loss, method.look, criterion="loss", needs_reference=True)
+    return GroupMethod(
+        "dpo", method.loss, method.look, criterion="loss", needs_reference=True, counted=method.counted
+    )
 
 
 class _Dpo:
@@ -44,6 +49,12 @@ class _Dpo:
             "accuracy": completion_means(right_side(margins_P), group_P),
             "margin": completion_means(self.settings.beta * margins_P, group_P),
         }
+
+    def counted(self, groups: Sequence[TrainingGroup]) -> int:
+        """Pairs."""
+        return sum(
+            len(preference_pairs(group.rewards, group.tokens.completions, self.settings)) for group in groups
+        )
 
     def _pairs(self, logprobs_N: Tensor, batch: GroupBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Each pair's loss (P,), log-ratios (M,), each pair's completions among the M (P, 2), and its group (P,)."""

@@ -1,12 +1,13 @@
 """What a training method is: a loss on a batch, what to look at on held-out groups, and which look is best."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from core.training.batch import GroupBatch
+from core.training.data import TrainingGroup
 from core.training.losses import choice_logprobs, completion_sums
 
 Loss = Callable[[Tensor, GroupBatch, int], tuple[Tensor, dict[str, float]]]
@@ -27,6 +28,8 @@ class GroupMethod:
     needs_reference: bool
     needs_values: bool = False
     """Whether the batch carries what a value head expects at each prompt's end."""
+    counted: Callable[[Sequence[TrainingGroup]], int] = len
+    """How many things of these groups the loss is a mean over: passes and processes weigh by it."""
 
 
 def policy(logprobs_N: Tensor, batch: GroupBatch) -> Tensor:
@@ -48,3 +51,13 @@ def right_side(margins: Tensor) -> Tensor:
 
 ROUNDING = 1e-4
 """Nats by which the same weights differ from themselves when rows are packed otherwise."""
+
+
+def tokens_of(groups: Sequence[TrainingGroup]) -> int:
+    """How many completion tokens groups have."""
+    return sum(len(completion) for group in groups for completion in group.tokens.completions)
+
+
+def completions_of(groups: Sequence[TrainingGroup]) -> int:
+    """How many completions of their own groups have."""
+    return sum(group.own for group in groups)

@@ -1,6 +1,7 @@
 """GRPO on scored groups: by the exact expectation over a choice, by draws from it, or on logged completions."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +10,9 @@ from torch import Tensor
 
 from core.training.batch import GroupBatch
 from core.training.config import GrpoSettings
+from core.training.data import TrainingGroup
 from core.training.losses import advantages, choice_entropy, choice_kl, expected_advantage, grpo, k3
-from core.training.methods.group_method import GroupMethod, Loss, policy
+from core.training.methods.group_method import GroupMethod, Loss, completions_of, policy, tokens_of
 from core.training.methods.online import drawn_curves, online_method
 
 
@@ -25,8 +27,20 @@ def grpo_method(settings: GrpoSettings) -> GroupMethod:
     if settings.estimator == "online":
         return online_method("grpo", losses["online"])
     return GroupMethod(
-        "grpo", losses[settings.estimator], _look, criterion="regret_greedy", needs_reference=True
+        "grpo",
+        losses[settings.estimator],
+        _look,
+        criterion="regret_greedy",
+        needs_reference=True,
+        counted=_counted(settings),
     )
+
+
+def _counted(settings: GrpoSettings) -> Callable[[Sequence[TrainingGroup]], int]:
+    """Choices count as one each, whatever is drawn from them; logged completions as the loss's mean takes them."""
+    if settings.estimator != "logged":
+        return len
+    return tokens_of if settings.loss_type == "token" else completions_of
 
 
 def _look(logprobs_N: Tensor, batch: GroupBatch) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from core.training.batch import GroupBatch
 from core.training.config import KtoSettings
-from core.training.methods.group_method import GroupMethod, log_ratios, right_side
+from core.training.methods.group_method import GroupMethod, completions_of, log_ratios, right_side
 from core.training.pairs import desirable
 from core.training.preference_losses import kto, kto_reference_point
 
@@ -13,7 +13,9 @@ from core.training.preference_losses import kto, kto_reference_point
 def kto_method(settings: KtoSettings) -> GroupMethod:
     """KTO; the best checkpoint has the lowest held-out loss."""
     method = _Kto(settings)
-    return GroupMethod("kto", method.loss, method.look, criterion="loss", needs_reference=True)
+    return GroupMethod(
+        "kto", method.loss, method.look, criterion="loss", needs_reference=True, counted=completions_of
+    )
 
 
 class _Kto:

@@ -1,16 +1,25 @@
 """Supervised fine-tuning: imitate the completion, or the distribution over a choice."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from core.training.batch import GroupBatch
+from core.training.data import TrainingGroup
 from core.training.losses import choice_sft, completion_sums, sft
-from core.training.methods.group_method import GroupMethod, policy
+from core.training.methods.group_method import GroupMethod, policy, tokens_of
 
 
 def sft_method() -> GroupMethod:
     """Imitation; the best checkpoint has the lowest held-out loss."""
-    return GroupMethod("sft", _loss, _look, criterion="loss", needs_reference=False)
+    return GroupMethod("sft", _loss, _look, criterion="loss", needs_reference=False, counted=_counted)
+
+
+def _counted(groups: Sequence[TrainingGroup]) -> int:
+    """Tokens, or choices among several answers."""
+    single = all(len(group.tokens.completions) == 1 for group in groups)
+    return tokens_of(groups) if single else len(groups)
 
 
 def _loss(logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
