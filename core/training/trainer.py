@@ -246,7 +246,7 @@ class GroupTrainer(Trainer):
         limit = self.settings.max_kl if isinstance(self.settings, GrpoSettings | PpoSettings) else None
         check_kl(step, curves.get("kl", 0.0), limit)
         if self.control.should_evaluate or self.control.should_save:
-            check_weights(step, self.model)
+            check_weights(step, self.model)  # type: ignore[arg-type]
 
     def _left(self) -> dict[str, float]:
         left = self.pace.seconds_left(self.state.global_step)
