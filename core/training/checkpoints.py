@@ -66,10 +66,15 @@ class Best:
 def read_best(folder: Path) -> Best | None:
     """The best checkpoint a training folder holds. Raises: ModelError when a file of it was cut short.
 
-    A run killed between publishing one and removing the one it beats leaves both.
+    A run killed between publishing one and removing the one it beats leaves both, or the beaten one in part.
     """
-    found = [_best(path) for path in sorted((folder / "best").glob("step-*"))]
-    return min(found, key=lambda best: best.value, default=None)
+    found = sorted((folder / "best").glob("step-*"))
+    whole = [path for path in found if is_whole(path)]
+    if found and not whole:
+        raise ModelError(
+            f"the best checkpoint in {found[-1]} was cut short or changed: delete {folder} and train again"
+        )
+    return min(map(_best, whole), key=lambda best: best.value, default=None)
 
 
 def keep_best(  # noqa: PLR0917
@@ -97,9 +102,5 @@ def keep_best(  # noqa: PLR0917
 
 
 def _best(folder: Path) -> Best:
-    if not is_whole(folder):
-        raise ModelError(
-            f"the best checkpoint in {folder} was cut short or changed: delete {folder.parents[1]} and train again"
-        )
     values = json.loads((folder / BEST).read_text())
     return Best(folder, values["step"], values["value"], values["metrics"])

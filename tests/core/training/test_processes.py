@@ -188,6 +188,7 @@ def test_an_error_of_several_processes_comes_back_once(tmp_path, tiny, choices, 
         train(spec)
 
 
+@pytest.mark.slow
 def test_one_process_that_dies_ends_the_others(tmp_path, tiny, choices, spec_of, settings_of):
     """SIGKILL for the second of two: an interrupted run, and nothing of it is left; SIGKILL for the parent: the same."""
     settings = settings_of["sft"](processes=2, epochs=5000, save_every=100_000)
@@ -205,13 +206,20 @@ def test_one_process_that_dies_ends_the_others(tmp_path, tiny, choices, spec_of,
     parent.wait()
     wait_for(lambda: not any(worker.is_running() for worker in workers))
 
-    def kill_second(_progress) -> None:
+    killed: list[int] = []
+
+    def kill_second(at) -> None:
+        if at.phase != "train" or killed:
+            return
         for child in psutil.Process(os.getpid()).children():
-            if "1" in child.cmdline()[-8:] and "--rank" in child.cmdline():
+            command = child.cmdline()
+            if "--rank" in command and command[command.index("--rank") + 1] == "1":
+                killed.append(child.pid)
                 child.send_signal(signal.SIGKILL)
 
     with pytest.raises(InterruptedTraining, match="SIGKILL"):
-        train(spec, lambda at: kill_second(at) if at.phase == "train" else None)
+        train(spec, kill_second)
+    assert len(killed) == 1
 
 
 def wait_for(condition, seconds: float = 90.0) -> None:

@@ -142,10 +142,13 @@ def test_a_seal_names_every_file(tmp_path):
 
 
 def test_of_two_best_checkpoints_left_by_a_kill_the_better_counts(tmp_path):
-    """A run that went back may publish an earlier step than the one it beats."""
+    """A run that went back may publish an earlier step than the one it beats; what is left of that one does not count."""
     for name, step, value in (("step-000004-1", 4, 0.1), ("step-000008-0", 8, 0.2)):
         (tmp_path / "best" / name).mkdir(parents=True)
         (tmp_path / "best" / name / "best.json").write_text(
             json.dumps({"step": step, "value": value, "metrics": {}})
         )
+        seal(tmp_path / "best" / name)
+    assert read_best(tmp_path).step == 4
+    (tmp_path / "best" / "step-000008-0" / "best.json").unlink()
     assert read_best(tmp_path).step == 4
