@@ -38,12 +38,9 @@ class ServedPolicy:
         self, server: VllmRollouts, settings: SamplingSettings, *, stops: Tokens, vocabulary: int
     ) -> None:
         """`stops` are the tokens that end a completion, `vocabulary` how many words the trained model has."""
-        for name, asked in (("top_p", settings.top_p < 1), ("json_schema", settings.json_schema is not None)):
-            if asked:
-                raise ConfigError(
-                    f"rollout backend 'vllm' has no {name}: the server does not say which tokens it left out; "
-                    "use backend 'torch'"
-                )
+        refusal = server.refusal(settings)
+        if refusal:
+            raise ConfigError(refusal)
         self._server, self._settings, self._stops, self._vocabulary = server, settings, stops, vocabulary
         self._client = openai.OpenAI(
             base_url=server.url,

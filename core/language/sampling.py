@@ -48,6 +48,17 @@ class VllmRollouts(Record):
     timeout_s: float = Field(default=600.0, gt=0)
     """Seconds that all completions of one prompt may take."""
 
+    def refusal(self, settings: SamplingSettings) -> str | None:
+        """Why a server can't sample so: what it leaves out of a distribution does not come back from it."""
+        asked = {"top_p": settings.top_p < 1, "json_schema": settings.json_schema is not None}
+        missing = [f"sampling.{name}" for name, wanted in asked.items() if wanted]
+        if not missing:
+            return None
+        return (
+            f"rollout backend 'vllm' has no {' and no '.join(missing)}: the server does not say which tokens it left "
+            "out; leave it at its default, or use backend 'torch'"
+        )
+
     @model_validator(mode="after")
     def _url_is_one(self) -> Self:
         if not self.url.startswith(("http://", "https://")):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from core.language.sampling import RolloutBackend, SamplingSettings, TorchRollouts
+from core.language.sampling import RolloutBackend, SamplingSettings, TorchRollouts, VllmRollouts
 from core.record import Record
 
 Dtype = Literal["auto", "bf16", "fp32"]
@@ -123,6 +123,13 @@ class OnlineSettings(Record):
             raise ValueError(
                 "answers 'listed' leaves nothing for sampling.json_schema to rule: choose one of them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_backend_can_sample_so(self) -> Self:
+        refusal = self.rollout.refusal(self.sampling) if isinstance(self.rollout, VllmRollouts) else None
+        if refusal:
+            raise ValueError(refusal)
         return self
 
 

@@ -1,11 +1,5 @@
 """Rollouts from an OpenAI-compatible server: a real one over HTTP, strict about what it is asked."""
 
-import json
-import math
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pytest
 
@@ -32,86 +26,7 @@ EXPECTED = {
 """What every request says; the rest is the prompt's."""
 
 
-class Vllm(ThreadingHTTPServer):
-    """Answers as vLLM does, from a rule; keeps what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[tuple[dict, str]] = []
-        self.change: Callable[[dict], None] = lambda _: None
-        self.refuse: tuple[int, str] | None = None
-        self.processed = True
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-    def answer(self, request: dict) -> dict:
-        """Completion i has i + 1 tokens and the stop token, as far as max_tokens reaches."""
-        choices = []
-        for index in range(request["n"]):
-            allowed = request.get("allowed_token_ids")
-            tokens = (
-                [20 + index] * (index + 1) + [STOP] if allowed is None else [allowed[index % len(allowed)]]
-            )
-            cut = tokens[: request["max_tokens"]]
-            free = allowed is None or not self.processed
-            value = -0.5 - request["seed"] % 7 if free else -math.log(len(allowed))
-            choices.append(
-                {
-                    "index": index,
-                    "text": "",
-                    "finish_reason": "stop" if cut[-1] == STOP else "length",
-                    "stop_reason": None,
-                    "token_ids": cut,
-                    "prompt_token_ids": request["prompt"],
-                    "logprobs": {"token_logprobs": [value] * len(cut), "tokens": [""] * len(cut)},
-                }
-            )
-        body = {
-            "id": "c",
-            "object": "text_completion",
-            "created": 0,
-            "model": request["model"],
-            "choices": choices[::-1],
-        }
-        self.change(body)
-        return body
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Vllm
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((request, self.headers["Authorization"]))
-        status, body = 200, None
-        if self.path != "/v1/completions":
-            status, body = 404, {"error": {"message": "no such path"}}
-        elif self.server.refuse:
-            status, body = self.server.refuse[0], {"error": {"message": self.server.refuse[1]}}
-        text = json.dumps(body or self.server.answer(request)).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_: object) -> None:
-        """Silent."""
-
-
-@pytest.fixture
-def server(monkeypatch) -> Iterator[Vllm]:
-    """A server on a free port."""
-    monkeypatch.delenv("VLLM_API_KEY", raising=False)
-    one = Vllm()
-    threading.Thread(target=one.serve_forever, daemon=True).start()
-    yield one
-    one.shutdown()
-    one.server_close()
-
-
-def policy(server: Vllm, **settings) -> ServedPolicy:
+def policy(server, **settings) -> ServedPolicy:
     served = VllmRollouts(backend="vllm", url=server.url, model="night-7", timeout_s=5)
     return ServedPolicy(
         served, SamplingSettings(**({"max_tokens": 3} | settings)), stops=(STOP,), vocabulary=30
@@ -214,7 +129,7 @@ def test_no_server_is_one_clear_line(server, monkeypatch):
 def test_what_a_server_can_not_do_is_said_before_it_is_asked(server):
     """Top-p, a schema and answers of several tokens need the sets that no server gives back."""
     for settings in ({"top_p": 0.9}, {"json_schema": {"type": "object"}}):
-        with pytest.raises(ConfigError, match=f"has no {next(iter(settings))}"):
+        with pytest.raises(ConfigError, match=f"has no sampling.{next(iter(settings))}"):
             policy(server, **settings)
     with pytest.raises(ConfigError, match="answers of several tokens"):
         policy(server).rollouts(PROMPTS, 1, seeds=[1, 2], choices=[[(1, 2)], [(1,)]])

@@ -339,7 +339,7 @@ def test_a_config_names_where_completions_come_from(speaker, tokenizer):
     drawn = rollouts(model, tokenizer, PROMPTS, 3, settings, seeds=SEEDS)
     assert [row.completions for row in own] == [row.completions for row in drawn]
     nobody = VllmRollouts(backend="vllm", url="http://127.0.0.1:9/v1", model="m")
-    with pytest.raises(ConfigError, match="has no top_p"):
+    with pytest.raises(ConfigError, match=r"has no sampling\.top_p"):
         rollout_source(nobody, settings, model, tokenizer)
     served = rollout_source(nobody, SamplingSettings(), model, tokenizer)
     with pytest.raises(ServiceError, match="no vLLM server answers at http"):

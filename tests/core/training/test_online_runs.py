@@ -94,6 +94,32 @@ def test_written_answers_learn_what_is_rewarded(tmp_path, tiny, favourites, spec
     assert any("cut at max_tokens" in sentence for sentence in tuned.notes["said"])
 
 
+def test_grpo_learns_from_what_a_server_draws(  # noqa: PLR0917  (fixtures)
+    tmp_path, tiny, favourites, spec_of, settings_of, server
+):
+    """A server that draws all letters alike: the ratio is to that, and the looks are at the policy that learns."""
+    served = {"backend": "vllm", "url": server.url, "model": "night-7"}
+    online = CHOICE | {"rollout": served}
+    settings = settings_of["grpo"](
+        estimator="online",
+        online=online,
+        epochs=4,
+        learning_rate=2e-2,
+        advantage_scale="std",
+        clip_range=3.0,
+        beta=0.0,
+    )
+    tuned = train_here(spec_of(tiny, favourites, tmp_path / "run", settings))
+    assert tuned.metrics["reward"] > tuned.metrics["start_reward"] + 0.2
+    assert curve(tmp_path / "run", "train", "reward")[-1] == pytest.approx(0.3)
+    assert {request["model"] for request, _ in server.asked} == {"night-7"}
+    server.refuse = (404, "The model `night-7` does not exist.")
+    with pytest.raises(ConfigError, match="knows no model 'night-7'"):
+        train_here(spec_of(tiny, favourites, tmp_path / "other", settings))
+    with pytest.raises(ValueError, match=r"has no sampling\.top_p"):
+        settings_of["grpo"](estimator="online", online=online | {"sampling": {"top_p": 0.9}})
+
+
 def test_ppo_on_its_own_answers_earns_more(tmp_path, tiny, favourites, spec_of, settings_of):
     """Every row a session of one decision: two passes over each of six draws of all."""
     settings = settings_of["ppo"](
