@@ -1,7 +1,6 @@
 """Completions that the policy draws while it is trained: what stands in the loss, and what is left out of it."""
 
 import math
-import threading
 
 import pytest
 import torch
@@ -22,7 +21,6 @@ from core.training.methods.online import drawn_curves
 from core.training.reference import StartWeights, reference_logprobs
 from core.training.schedule import GroupOrder
 from core.training.value_head import add_value_head
-from tests.core.language.test_endpoint import Vllm
 
 CHOICE = {"answers": "listed", "sampling": {"max_tokens": 2, "temperature": 1.5}}
 FREE = {"sampling": {"max_tokens": 3}, "reward": "tests.core.training.test_online:letters"}
@@ -289,15 +287,6 @@ def test_start_weights_come_back_whatever_happens(model):
     with pytest.raises(RuntimeError, match="stop"), start.in_place():
         raise RuntimeError("stop")
     assert all(torch.equal(now, then) for now, then in zip(adapted.parameters(), before, strict=True))
-
-
-@pytest.fixture
-def server():
-    one = Vllm()
-    threading.Thread(target=one.serve_forever, daemon=True).start()
-    yield one
-    one.shutdown()
-    one.server_close()
 
 
 def test_a_server_answers_training_prompts_and_the_model_held_out_ones(server, model, choices):
