@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import field_validator
 
@@ -17,7 +17,15 @@ from core.files import digest
 from core.record import Record
 from core.reports.story import Story
 from core.tracking import TrackingSettings
-from core.training.config import AdapterSettings, GrpoSettings, SftSettings
+from core.training.config import (
+    AdapterSettings,
+    DpoSettings,
+    GrpoSettings,
+    KtoSettings,
+    Method,
+    PpoSettings,
+    SftSettings,
+)
 
 Progress = Callable[[float, str], None]
 """Called with the share that is done, in [0, 1], and a few words."""
@@ -38,6 +46,9 @@ class UseCaseConfig(Record):
     adapter: AdapterSettings
     sft: SftSettings
     grpo: GrpoSettings
+    dpo: DpoSettings = DpoSettings()
+    kto: KtoSettings = KtoSettings()
+    ppo: PpoSettings = PpoSettings()
     evaluation: EvaluationSettings
     release: ReleaseSettings
     tracking: TrackingSettings
@@ -68,8 +79,8 @@ class UseCase:
     """Rows from their source, parsed."""
     reward: Callable[[Any, Snapshot, Path, Progress], Snapshot]
     """What each completion of each row was worth."""
-    groups: Callable[[Any, str, Snapshot, Path], Snapshot]
-    """The scored groups one method ('sft', 'grpo') trains on, split into train and test."""
+    groups: Callable[[Any, Method, Snapshot, Path], Snapshot]
+    """The scored groups one of its methods trains on, split into train and test."""
     contest: Callable[[Any, Mapping[str, Checkpoint], Progress], tuple[Contest, Contest]]
     """The entrants and the use case's own baselines on the same held-out items; and a baseline against itself.
 
@@ -80,6 +91,21 @@ class UseCase:
     sections: Callable[[Any, Story], tuple[str, ...]]
     """The parts of the report that only this use case can write, as markdown."""
     reads: Mapping[str, tuple[str, ...]]
-    """The config sections each stage reads: what its cache key holds."""
+    """The config sections each stage reads: what its cache key holds. The methods that it has rows for are those with a
+    stage 'groups-METHOD'."""
+    choices: bool = False
+    """Whether each row's completions are all the legal answers of a choice; else they are texts."""
     loss_targets: Mapping[str, float] = field(default_factory=dict)
     """By method, the training loss that was promised: a line in the picture of its curve."""
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The training methods that it has rows for."""
+        return tuple(method for method in get_args(Method) if f"groups-{method}" in self.reads)
+
+    def need_method(self, method: Method) -> None:
+        """Make sure that there are rows for a method. Raises: ConfigError."""
+        if method not in self.methods:
+            raise ConfigError(
+                f"{self.name} has no rows for {method}: choose one of {', '.join(self.methods)}"
+            )

@@ -33,7 +33,7 @@ def export(
         overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
         folder: Where to write; without one, in the data folder.
     """
-    run = open_run(use_case, preset, overrides)
+    run = open_run(use_case, preset, overrides, rows_for=(method,))
     groups = snapshot(run, method, reward(run, collect(run)))
     export_rows(groups, folder)
     report(run)

@@ -32,9 +32,9 @@ def train(
     Args:
         algorithm: The training method.
         overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
-        start: The checkpoint to go on from: its digest (from a report) or its folder. GRPO without one imitates first.
+        start: The checkpoint to go on from: its digest (from a report) or its folder. Without one every method but SFT imitates first.
     """
-    imitates_first = algorithm == "grpo" and start is None
+    imitates_first = algorithm != "sft" and start is None
     run = open_run(use_case, preset, overrides, trains=("sft", algorithm) if imitates_first else (algorithm,))
     begin = find(run, start) if start else None
     rewards = reward(run, collect(run))

@@ -41,16 +41,24 @@ ENDINGS: dict[str, Any] = {"on_failure": [note_end], "on_crashed": [note_end], "
 
 @task(name="open", **RETRIES)
 def open_run(
-    use_case: str, preset: str, overrides: dict[str, Any] | None = None, trains: Sequence[Method] = ()
+    use_case: str,
+    preset: str,
+    overrides: dict[str, Any] | None = None,
+    *,
+    trains: Sequence[Method] = (),
+    rows_for: Sequence[Method] = (),
 ) -> Run:
     """Validate every setting and find trainers, disk and database, before any work starts.
 
-    `trains` names the methods that the run may come to train.
+    `trains` names the methods that the run may come to train, `rows_for` those whose rows it only makes.
     """
     settings = _scheduled_day() | (overrides or {})
-    run = core.run.open_run(str(flow_run.get_id()), use_case_named(use_case), preset, settings)
+    named = use_case_named(use_case)
+    for method in (*trains, *rows_for):
+        named.need_method(method)
+    run = core.run.open_run(str(flow_run.get_id()), named, preset, settings)
     for method in trains:
-        need_backend(getattr(run.config, method), run.config.adapter)
+        need_backend(getattr(run.config, method), run.config.adapter, choices=run.use_case.choices)
     model = model_config(run.config.model)
     need_space(run.folder, run_gigabytes(model, run.config.adapter.r, run.config.release))
     migrate()

@@ -278,5 +278,5 @@ def online(settings: MethodSettings) -> OnlineSettings | None:
     return settings.online if isinstance(settings, PpoSettings) and settings.source == "online" else None
 
 
-Method = Literal["sft", "grpo"]
+Method = Literal["sft", "grpo", "dpo", "kto", "ppo"]
 """The training methods that a use case's config has a section for, by the names of those sections."""

@@ -9,7 +9,6 @@ from core.config import CONFIGS, load_config
 from core.dataset import ScoredGroup, read_rows
 from core.errors import ConfigError
 from core.language.config import model_config
-from core.training.config import Method
 from core.use_case import UseCaseConfig
 from core.use_cases import USE_CASES, Preset, UseCaseName, use_case_named
 
@@ -32,7 +31,6 @@ SMALL = {
 """What makes a use case's demo preset small enough for a test; one that is small needs nothing here."""
 JUDGE = {"fantasy_draft": {"reward.name": "seed_dense", "reward.boards": 2}}
 """Settings of the judge: what rows are worth may follow them, what a policy is asked may not."""
-METHODS: tuple[Method, ...] = ("sft", "grpo")
 
 each = pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_case.name)
 
@@ -56,7 +54,9 @@ def made(tmp_path_factory):
             config = small(use_case, judge=turn == "another judge")
             rows = use_case.collect(config, folder / "rows", nothing)
             rewards = use_case.reward(config, rows, folder / "rewards", nothing)
-            groups = {name: use_case.groups(config, name, rewards, folder / name) for name in METHODS}
+            groups = {
+                name: use_case.groups(config, name, rewards, folder / name) for name in use_case.methods
+            }
             found[use_case.name, turn] = {"rows": rows, "rewards": rewards, **groups}
     return found
 
@@ -123,7 +123,12 @@ def test_the_forms_offer_the_use_case_and_its_presets(use_case):
 @each
 def test_stages_read_sections_that_exist(use_case):
     """Every stage has its sections named, and every name is one of the config's."""
-    assert set(use_case.reads) == {"collect", "reward", "contest", *(f"groups-{name}" for name in METHODS)}
+    assert set(use_case.reads) == {
+        "collect",
+        "reward",
+        "contest",
+        *(f"groups-{name}" for name in use_case.methods),
+    }
     for sections in use_case.reads.values():
         assert set(sections) <= set(use_case.config.model_fields)
 
@@ -131,7 +136,7 @@ def test_stages_read_sections_that_exist(use_case):
 @each
 def test_every_row_is_a_scored_group(use_case, made):
     """Training rows of every method validate, have their own ids and both splits; nothing else is in them."""
-    for method in METHODS:
+    for method in use_case.methods:
         rows = [ScoredGroup.model_validate(row) for row in read_rows(made[use_case.name, "first"][method])]
         assert {row.split for row in rows} == {"train", "test"}
         assert len({row.id for row in rows}) == len(rows)
@@ -156,7 +161,7 @@ def test_a_policy_is_never_told_what_only_the_judge_may_know(use_case, made):
     first, other = made[use_case.name, "first"], made[use_case.name, "another judge"]
     assert other["rows"].sha256 == first["rows"].sha256
     assert other["grpo"].sha256 != first["grpo"].sha256
-    for method in METHODS:
+    for method in use_case.methods:
         pairs = zip(read_rows(first[method]), read_rows(other[method]), strict=True)
         for one, two in pairs:
             one.pop("rewards", None)
@@ -182,7 +187,7 @@ def test_lineage_is_in_the_manifests(use_case, made):
     """Each snapshot names the digest of the one it was made from, and what was left out by reason."""
     found = made[use_case.name, "first"]
     assert found["rewards"].parents == (found["rows"].sha256,)
-    for method in METHODS:
+    for method in use_case.methods:
         assert found[method].parents == (found["rewards"].sha256,)
         left = sum(found[method].skipped.values())
         assert left + found[method].counts["rows"] == found["rewards"].counts["rows"]

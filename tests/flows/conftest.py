@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
+
+from core.training.config import Method
 
 SMALL: Mapping[str, Any] = {
     "players.source": "synthetic",
@@ -18,6 +20,8 @@ SMALL: Mapping[str, Any] = {
     "adapter.top_layers": None,
     "sft.dtype": "fp32",
     "grpo.dtype": "fp32",
+    "dpo.dtype": "fp32",
+    "kto.dtype": "fp32",
     "contest.leagues": 12,
     "contest.seasons": 4,
     "release.prompts": 8,
@@ -61,4 +65,4 @@ def states(prefect_server: str) -> Callable[[UUID], dict[str, str]]:
 def _short(name: str) -> str:
     """'collect-3f2' is 'collect', and 'train-sft' is itself."""
     stem, _, suffix = name.rpartition("-")
-    return name if suffix in ("sft", "grpo") or not stem else stem
+    return name if suffix in get_args(Method) or not stem else stem

@@ -61,8 +61,12 @@ def contents(folder):
             "'preset': Input should be 'default', 'demo', 'high_quality' or 'small_gpu' (got",
         ),
         (train, ("poker", "sft", "demo"), "'use_case': Input should be 'fantasy_draft' (got 'poker')"),
-        (train, ("fantasy_draft", "ppo", "demo"), "'algorithm': Input should be 'sft' or 'grpo' (got 'ppo')"),
-        (export, ("fantasy_draft", "dpo"), "'method': Input should be 'sft' or 'grpo' (got 'dpo')"),
+        (
+            train,
+            ("fantasy_draft", "orpo", "demo"),
+            "'algorithm': Input should be 'sft', 'grpo', 'dpo', 'kto' or 'ppo' (got 'orpo')",
+        ),
+        (export, ("fantasy_draft", "orpo"), "'method': Input should be 'sft', 'grpo', 'dpo', 'kto' or 'ppo'"),
         (
             release,
             ("fantasy_draft", "onnx"),
@@ -115,6 +119,25 @@ def test_an_unknown_override(prefect_server, home):
     assert list(home.iterdir()) == []
     with pytest.raises(ConfigError):
         fantasy_draft("demo", {"collect.examples": 0})
+
+
+def test_a_method_without_rows(prefect_server, home):
+    """What the use case has rows for, whether they are to be trained on or written out; nothing is written."""
+    line = "ConfigError: fantasy_draft has no rows for ppo: choose one of sft, grpo, dpo, kto"
+    assert failed(train, "fantasy_draft", "ppo", "demo") == line
+    assert failed(export, "fantasy_draft", "ppo", "demo") == line
+    assert list(home.iterdir()) == []
+
+
+def test_a_trainer_that_lacks_something(prefect_server, home, small):
+    """Said before rows are made: of the method that is asked for, and of the one that comes before it."""
+    line = failed(train, "fantasy_draft", "grpo", "demo", small | {"grpo.trainer": "trl"})
+    assert line.startswith(
+        "ConfigError: grpo.trainer 'trl' can't do this: its grpo writes completions of its own"
+    )
+    line = failed(train, "fantasy_draft", "dpo", "demo", small | {"sft.trainer": "trl"})
+    assert line.startswith("ConfigError: sft.trainer 'trl' can't do this: its sft imitates one completion")
+    assert not (home / "stages").exists()
 
 
 def test_a_model_folder_that_lacks_something(prefect_server, earlier, small, tiny, tmp_path):

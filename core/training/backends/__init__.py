@@ -19,6 +19,8 @@ class Backend:
     """Why it can't train as the settings say (and what to do instead), or None. Needs neither torch nor rows."""
     train: Callable[[TrainingSpec], Checkpoint]
     """Runs in the training process. Raises: OvernightError, also for rows that the backend can't train on."""
+    chooses: bool = False
+    """Whether its SFT knows choices: a softmax over the legal answers alone."""
 
 
 def _train_group(spec: TrainingSpec) -> Checkpoint:
@@ -34,9 +36,15 @@ def _train_trl(spec: TrainingSpec) -> Checkpoint:
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "group": Backend("group", lambda _settings, _adapter: None, _train_group),
+    "group": Backend("group", lambda _settings, _adapter: None, _train_group, chooses=True),
     "trl": Backend("trl", trl_refusal, _train_trl),
 }
+
+
+_NO_CHOICE = (
+    "its sft imitates one completion among all texts, and these rows are choices among legal answers; leave trainer at "
+    "'group'"
+)
 
 
 def backend_of(settings: MethodSettings) -> Backend:
@@ -49,9 +57,15 @@ def backend_of(settings: MethodSettings) -> Backend:
     return backend
 
 
-def need_backend(settings: MethodSettings, adapter: AdapterSettings) -> None:
-    """Make sure that a method can be trained as its settings say. Raises: ConfigError with the reason."""
-    reason = backend_of(settings).refusal(settings, adapter) or _one_process(settings)
+def need_backend(settings: MethodSettings, adapter: AdapterSettings, *, choices: bool = False) -> None:
+    """Make sure that a method can be trained as its settings say, on `choices` if the rows are known to be such.
+
+    Raises: ConfigError with the reason.
+    """
+    backend = backend_of(settings)
+    reason = backend.refusal(settings, adapter) or _one_process(settings)
+    if reason is None and choices and settings.method == "sft" and not backend.chooses:
+        reason = _NO_CHOICE
     if reason is not None:
         raise ConfigError(f"{settings.method}.trainer '{settings.trainer}' can't do this: {reason}")
 

@@ -21,7 +21,10 @@ FANTASY_DRAFT = UseCase(
         "reward": ("as_of", "players", "field", "collect", "reward"),
         "groups-sft": (),
         "groups-grpo": (),
+        "groups-dpo": (),
+        "groups-kto": (),
         "contest": ("as_of", "players", "field", "contest"),
     },
+    choices=True,
     loss_targets={"sft": SFT_LOSS},
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.dataset import Snapshot, read_rows, write_snapshot
 from core.errors import DataError
+from core.training.config import Method
 from core.use_case import Progress
 from core.use_cases.fantasy_draft.collection import Collection, Row, demonstrations, scenarios
 from core.use_cases.fantasy_draft.config import FantasyDraftConfig
@@ -53,8 +54,8 @@ def reward(config: FantasyDraftConfig, decisions: Snapshot, folder: Path, progre
     return write_snapshot(folder, "rewards", rows, parents=(decisions.sha256,), notes=decisions.notes)
 
 
-def groups(config: FantasyDraftConfig, method: str, rewards: Snapshot, folder: Path) -> Snapshot:
-    """The scored groups one method learns from: demonstrations for SFT, scenarios for GRPO."""
+def groups(config: FantasyDraftConfig, method: Method, rewards: Snapshot, folder: Path) -> Snapshot:
+    """The groups one method learns from: demonstrations for SFT, and for all others scenarios with every candidate's reward."""
     del config
     kind = DEMONSTRATION if method == "sft" else SCENARIO
     skipped: Counter[str] = Counter()

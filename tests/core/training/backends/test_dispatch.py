@@ -65,6 +65,14 @@ def test_what_trl_has_is_not_refused(settings):
     need_backend(settings, AdapterSettings())
 
 
+def test_choices_are_for_our_own_trainer():
+    """Where a use case's rows are choices, it is said before they are made; pairs of them TRL can learn from."""
+    need_backend(SftSettings(), AdapterSettings(), choices=True)
+    need_backend(DpoSettings(trainer="trl"), AdapterSettings(), choices=True)
+    with pytest.raises(ConfigError, match=r"these rows are choices among legal answers; leave trainer at"):
+        need_backend(SftSettings(trainer="trl"), AdapterSettings(), choices=True)
+
+
 def test_a_missing_package_is_named_with_its_installation(monkeypatch):
     """TRL is an extra."""
     monkeypatch.setattr(trl_limits, "find_spec", lambda name: None if name == "trl" else object())
