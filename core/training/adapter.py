@@ -22,22 +22,30 @@ def trainable_model(
 
     Raises: ModelError when the start is of another model.
     """
-    if start is None or start.kind == "base":
+    folder = start_adapter(config, start)
+    if folder is None:
         adapted = new_adapter(model, settings, config)
-    elif start.kind != "adapter":
-        raise ModelError(
-            f"training can't start from {start.path}: it is {start.kind}; give a base model or an adapter"
-        )
-    elif start.base_model != config.name:
-        raise ModelError(
-            f"{start.path} is an adapter of '{start.base_model}', not of '{config.name}': use its own model"
-        )
     else:
-        adapted = put_adapter(model, Path(start.path), trainable=True)
+        adapted = put_adapter(model, folder, trainable=True)
         # PEFT looks at the base model's config whenever it saves: here, not on the hub
         adapted.peft_config["default"].base_model_name_or_path = model.name_or_path
     compute_in_model_type(adapted)
     return adapted
+
+
+def start_adapter(config: ModelConfig, start: Checkpoint | None) -> Path | None:
+    """The adapter that training goes on from, if any. Raises: ModelError when the start is of another model."""
+    if start is None or start.kind == "base":
+        return None
+    if start.kind != "adapter":
+        raise ModelError(
+            f"training can't start from {start.path}: it is {start.kind}; give a base model or an adapter"
+        )
+    if start.base_model != config.name:
+        raise ModelError(
+            f"{start.path} is an adapter of '{start.base_model}', not of '{config.name}': use its own model"
+        )
+    return Path(start.path)
 
 
 def new_adapter(model: PreTrainedModel, settings: AdapterSettings, config: ModelConfig) -> PeftModel:

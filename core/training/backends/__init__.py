@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint
 from core.errors import ConfigError
+from core.training.backends.mlx_limits import mlx_refusal
 from core.training.backends.trl_limits import trl_refusal
-from core.training.config import AdapterSettings, MethodSettings, online
+from core.training.config import AdapterSettings, MethodSettings, TrainerName, online
 from core.training.spec import TrainingSpec
 
 
@@ -35,9 +36,16 @@ def _train_trl(spec: TrainingSpec) -> Checkpoint:
     return train(spec)
 
 
-BACKENDS: Mapping[str, Backend] = {
+def _train_mlx(spec: TrainingSpec) -> Checkpoint:
+    from core.training.backends.mlx import train  # noqa: PLC0415  (mlx, where it is installed)
+
+    return train(spec)
+
+
+BACKENDS: Mapping[TrainerName, Backend] = {
     "group": Backend("group", lambda _settings, _adapter: None, _train_group, chooses=True),
     "trl": Backend("trl", trl_refusal, _train_trl),
+    "mlx": Backend("mlx", mlx_refusal, _train_mlx),
 }
 
 
@@ -48,13 +56,8 @@ _NO_CHOICE = (
 
 
 def backend_of(settings: MethodSettings) -> Backend:
-    """The backend that settings name. Raises: ConfigError."""
-    backend = BACKENDS.get(settings.trainer)
-    if backend is None:
-        raise ConfigError(
-            f"{settings.method}.trainer '{settings.trainer}' is not there yet: choose one of {', '.join(BACKENDS)}"
-        )
-    return backend
+    """The backend that settings name."""
+    return BACKENDS[settings.trainer]
 
 
 def need_backend(settings: MethodSettings, adapter: AdapterSettings, *, choices: bool = False) -> None:
