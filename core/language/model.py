@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from huggingface_hub import snapshot_download
@@ -19,6 +19,7 @@ from core.errors import ModelError, one_line
 from core.language.config import ModelConfig, model_config
 from core.language.embedded import embedded_folder
 from core.language.folder import check_folder
+from core.language.four_bit import Quantization, four_bit_config, keep_differentiable
 
 FloatType = Literal["bf16", "fp32"]
 TORCH_TYPE = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -58,10 +59,13 @@ def model_folder(config: ModelConfig) -> Path:
 
 
 def load_model(
-    config: ModelConfig, dtype: FloatType = "fp32", device: torch.device | None = None
+    config: ModelConfig,
+    dtype: FloatType = "fp32",
+    device: torch.device | None = None,
+    quantization: Quantization = "none",
 ) -> LoadedModel:
     """A model in evaluation mode, with its tokenizer. Raises: ModelError."""
-    return _load(model_folder(config), config, dtype, device)
+    return _load(model_folder(config), config, dtype, device, quantization)
 
 
 def base_checkpoint(name: str) -> Checkpoint:
@@ -133,21 +137,38 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_weights(folder: Path, dtype: FloatType = "fp32") -> PreTrainedModel:
-    """A folder's weights on the CPU, in evaluation mode. Raises: ModelError."""
+def load_weights(
+    folder: Path, dtype: FloatType = "fp32", four_bit_on: torch.device | None = None
+) -> PreTrainedModel:
+    """A folder's weights on the CPU, or in 4 bits on a device, in evaluation mode. Raises: ModelError."""
+    options: dict[str, Any] = {}
+    if four_bit_on is not None:
+        options = {"quantization_config": four_bit_config(TORCH_TYPE[dtype]), "device_map": {"": four_bit_on}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=TORCH_TYPE[dtype], local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=TORCH_TYPE[dtype], local_files_only=True, **options
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(f"{folder} can't be loaded as a language model: {one_line(error)}") from error
+    if four_bit_on is not None:
+        keep_differentiable(model)
     return model.eval()
 
 
-def _load(folder: Path, config: ModelConfig, dtype: FloatType, device: torch.device | None) -> LoadedModel:
-    tokenizer, model = load_tokenizer(folder), load_weights(folder, dtype)
+def _load(
+    folder: Path,
+    config: ModelConfig,
+    dtype: FloatType,
+    device: torch.device | None,
+    quantization: Quantization = "none",
+) -> LoadedModel:
+    device = device or pick_device()
+    tokenizer = load_tokenizer(folder)
+    model = load_weights(folder, dtype, device if quantization == "nf4" else None)
     context = min(
         config.context_length, getattr(model.config, "max_position_embeddings", config.context_length)
     )
-    torch.nn.Module.to(model, device or pick_device())
+    torch.nn.Module.to(model, device)
     return LoadedModel(model, tokenizer, context)
 
 

@@ -46,6 +46,9 @@ class TrainingSettings(Record):
     max_grad_norm: float = Field(default=1.0, gt=0)
     dtype: Dtype = "auto"
     """The type of the frozen weights. auto: bf16 on an accelerator; on a CPU the faster one, timed at the start."""
+    quantization: Literal["none", "nf4", "auto"] = "none"
+    """nf4: keep the frozen weights in 4 bits while training (QLoRA); needs bitsandbytes, and trainer 'group'. auto: that
+    where CUDA and bitsandbytes are, else none."""
     eval_every: int = Field(default=25, ge=1)
     """Steps between looks at the held-out groups; also before the first step and after the last."""
     eval_groups: int = Field(default=64, ge=1)

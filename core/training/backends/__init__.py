@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from core.checkpoint import Checkpoint
 from core.errors import ConfigError
@@ -66,7 +67,7 @@ def need_backend(settings: MethodSettings, adapter: AdapterSettings, *, choices:
     Raises: ConfigError with the reason.
     """
     backend = backend_of(settings)
-    reason = backend.refusal(settings, adapter) or _one_process(settings)
+    reason = _four_bits(settings) or backend.refusal(settings, adapter) or _one_process(settings)
     if reason is None and choices and settings.method == "sft" and not backend.chooses:
         reason = _NO_CHOICE
     if reason is not None:
@@ -79,3 +80,17 @@ def _one_process(settings: MethodSettings) -> str | None:
         return None
     what = "completions that the policy draws itself" if settings.trainer == "group" else "its steps"
     return f"{what} are not shared among processes {settings.processes}: set processes to 1"
+
+
+def _four_bits(settings: MethodSettings) -> str | None:
+    """Base weights in 4 bits are for our own trainer, and need a package of their own."""
+    if settings.quantization != "nf4":
+        return None
+    if settings.trainer != "group":
+        return "it has no 4-bit base weights; leave trainer at 'group', or set quantization to 'none'"
+    if find_spec("bitsandbytes") is None:
+        return (
+            "4-bit base weights need bitsandbytes, which is not installed: pip install -c constraints.txt "
+            "'bitsandbytes>=0.50', or set quantization to 'auto' or 'none'"
+        )
+    return None

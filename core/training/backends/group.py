@@ -14,6 +14,7 @@ from core.checkpoint import Checkpoint
 from core.files import write_json
 from core.language.config import ModelConfig, model_config
 from core.language.dtype import DtypeChoice, choose_dtype
+from core.language.four_bit import choose_quantization
 from core.language.model import UNTRAINED, load_model, pick_device
 from core.language.sharing import Sharing, sharing
 from core.training.adapter import trainable_model
@@ -40,7 +41,8 @@ def train(spec: TrainingSpec) -> Checkpoint:
     tell("loading", 0, 0, {})
     with first_then_others():
         chosen = _chosen_dtype(spec, config, device)
-    loaded = load_model(config, chosen.dtype, device)
+    packed = choose_quantization(spec.settings.quantization, device)
+    loaded = load_model(config, chosen.dtype, device, packed.quantization)
     data = load_groups(spec.snapshot, loaded.tokenizer, spec.settings, loaded.context_length)
     drawing = online(spec.settings)
     way = sharing(loaded.model.config, data.longest + (drawing.sampling.max_tokens if drawing else 0))
@@ -71,9 +73,10 @@ def train(spec: TrainingSpec) -> Checkpoint:
     )
     trainer.run()
     notes = {
-        "said": _said(chosen.reason, way, guarded, trainer),
+        "said": _said((chosen.reason, packed.reason), way, guarded, trainer),
         "dropped": data.dropped,
         "dtype": chosen.dtype,
+        "quantization": packed.quantization,
         "total_steps": trainer.total_steps,
         "stopped": trainer.stopped,
         "seconds": round(time.perf_counter() - started, 1),
@@ -94,11 +97,11 @@ def _chosen_dtype(spec: TrainingSpec, config: ModelConfig, device: torch.device)
     return chosen
 
 
-def _said(dtype: str, way: Sharing, guarded: Guarded, trainer: GroupTrainer) -> list[str]:
+def _said(kept: tuple[str, str], way: Sharing, guarded: Guarded, trainer: GroupTrainer) -> list[str]:
     """What a person should know about this run."""
     rollbacks = [rollback.said for rollback in trainer.rollbacks]
     drawn = drawn_said(trainer.folder)
-    sentences = (dtype, way.reason, guarded.data.said, guarded.said, drawn, *rollbacks, trainer.stopped)
+    sentences = (*kept, way.reason, guarded.data.said, guarded.said, drawn, *rollbacks, trainer.stopped)
     return [sentence for sentence in sentences if sentence]
 
 
