@@ -1,7 +1,8 @@
 """mlx-lm's trainer with our rhythm: looks at held-out rows, the best checkpoint, and exact resumption.
 
 A run is cut where its weights are looked at or saved; each part is one call of mlx-lm's `train`. A part's random numbers
-come from the seed and its first step, so a resumed run draws what the uninterrupted one draws.
+come from the seed and its first step, so a resumed run draws what the uninterrupted one draws. Unlike ours it never goes
+back: figures that are no numbers end the run.
 """
 
 import math
@@ -23,7 +24,8 @@ from core.language.row import TokenGroup
 from core.training.backends.mlx_model import AdaptedModel, completion_logprobs, trainable
 from core.training.checkpoints import CHECKPOINTS, Best, keep_best, latest_checkpoint, read_best, seal
 from core.training.config import SftSettings
-from core.training.progress import append_progress
+from core.training.pace import Pace
+from core.training.progress import SECONDS_LEFT, append_progress
 from core.training.schedule import GroupOrder, learning_rate_factor
 
 PROBES = "probes.json"
@@ -58,6 +60,7 @@ class MlxTrainer:
         self._order = list(GroupOrder(len(train), settings))
         steps = math.ceil(len(self._order) / settings.batch_size)
         self.total_steps = min(steps, settings.max_steps or steps)
+        self._pace = Pace(settings, self.total_steps)
         self._optimizer = _optimizer(settings, self.total_steps)
         self._optimizer.init(adapted.model.trainable_parameters())
 
@@ -65,15 +68,18 @@ class MlxTrainer:
         """Train to the end, going on from the newest whole checkpoint. Raises: DivergedError, StorageError."""
         step = self._resume()
         if step == 0 or self.best is None:
-            self._look(step)
+            with self._pace.pause("look"):
+                self._look(step)
         if self.settings.gradient_checkpointing:
             grad_checkpoint(self.adapted.model.layers[0])
         while step < self.total_steps:
             step = self._train(step, self._next_stop(step))
             if step == self.total_steps or step % self.settings.eval_every == 0:
-                self._look(step)
+                with self._pace.pause("look"):
+                    self._look(step)
             if step < self.total_steps and step % self.settings.save_every == 0:
-                self._save(step)
+                with self._pace.pause("save"):
+                    self._save(step)
 
     def _next_stop(self, step: int) -> int:
         every = (self.settings.eval_every, self.settings.save_every)
@@ -128,7 +134,9 @@ class MlxTrainer:
                 f"{self.settings.learning_rate}) or set dtype to fp32{kept}"
             )
         curves = {"loss": loss, "grad_norm": norm, "learning_rate": figures["learning_rate"]}
+        self._pace.step()
         curves["tokens_per_second"] = figures["tokens_per_second"]
+        curves[SECONDS_LEFT] = self._pace.seconds_left(step) or 0.0
         append_progress(self.folder, "train", step, self.total_steps, metrics=curves)
 
     def _look(self, step: int) -> None:
