@@ -13,8 +13,9 @@ from core.language.model import load_model
 from core.language.row import TokenGroup
 from core.training.actor_critic import gae, ppo_value
 from core.training.adapter import new_adapter
+from core.training.batch import GroupBatch
 from core.training.config import AdapterSettings, PpoSettings
-from core.training.data import Decision, GroupBatch, TrainingGroup, load_groups
+from core.training.data import Decision, TrainingGroup, load_groups
 from core.training.losses import clipped_surrogate
 from core.training.methods import method_of
 from core.training.sessions import advantages_of, with_advantages
