@@ -3,6 +3,9 @@
 The roots are ordinary causal attention. Everything that branches from them is computed part by part
 (core/language/parts.py) with a running softmax, and once more in the backward pass instead of being kept: FlashAttention
 (Dao et al. 2022, arXiv:2205.14135, algorithms 1 and 4), with the tree's segments as its blocks.
+
+The roots get no mask, so PyTorch takes its own FlashAttention kernel for them where there is one (CUDA in bf16); no
+other package is needed for that.
 """
 
 from collections.abc import Iterator
@@ -152,7 +155,7 @@ def _scores(part: Part, query: Tensor, key: Tensor, scale: float, window: int | 
     queries, keys = part.take(query), part.take_keys(key)
     batch = queries.shape[:-2]
     scores = torch.baddbmm(
-        queries.new_empty(1, 1, 1), queries.flatten(0, -3), keys.flatten(0, -3).mT, beta=0, alpha=scale
+        queries.new_zeros(1, 1, 1), queries.flatten(0, -3), keys.flatten(0, -3).mT, beta=0, alpha=scale
     )
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).unflatten(0, batch)
     hidden = part.hidden(window)

@@ -45,7 +45,7 @@ class ChoicePolicy:
         for part in slices(groups, self._row_tokens):
             row = groups[part]
             with torch.inference_mode():
-                logprobs_N = group_logprobs(self._loaded.model, row).double().cpu()
+                logprobs_N = group_logprobs(self._loaded.model, row).cpu().double()
             sizes = [len(group.completions) for group in row]
             found += [part.softmax(0).numpy() for part in logprobs_N.split(sizes)]
             self.tokens_read += sum(len(group.prompt) for group in row)

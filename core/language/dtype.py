@@ -22,9 +22,11 @@ class DtypeChoice:
 
 
 def choose_dtype(config: ModelConfig, wanted: str, device: torch.device) -> DtypeChoice:
-    """`wanted`, or for 'auto' bf16 on an accelerator and the faster of the two on a CPU. Raises: ModelError."""
+    """`wanted`, or for 'auto' bf16 on an accelerator that has it and the faster of the two on a CPU. Raises: ModelError."""
     if wanted != "auto":
         return DtypeChoice("bf16" if wanted == "bf16" else "fp32", f"{wanted} as configured")
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return DtypeChoice("fp32", "fp32: this GPU computes no bf16")
     if device.type != "cpu":
         return DtypeChoice("bf16", f"bf16: the model runs on {device.type}")
     model = load_model(config, "fp32", device).model

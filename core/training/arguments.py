@@ -13,12 +13,15 @@ def training_arguments(
     settings: MethodSettings, folder: Path, device: torch.device, steps: int
 ) -> TrainingArguments:
     """What a `transformers.Trainer` is told; logging, evaluation and saving follow the trainer's own rhythm."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         **argument_values(settings, folder, device),
         num_train_epochs=1,  # the order of groups holds all epochs
         max_steps=steps,
         ddp_find_unused_parameters=False,  # every weight of an adapter takes part in every pass
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # noqa: SLF001  (one process trains on one GPU: rows can't be dealt out over several)
+    return arguments
 
 
 def argument_values(settings: MethodSettings, folder: Path, device: torch.device) -> dict[str, Any]:

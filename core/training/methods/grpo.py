@@ -164,6 +164,6 @@ def sample(logprobs_G: Tensor, count: int, seed: tuple[int, ...], group_id: str)
     """Draw answers; each group has a random stream of its own, so that a resumed run draws the same."""
     stream = int.from_bytes(hashlib.sha256(group_id.encode()).digest()[:8], "big")
     uniform_S = np.random.default_rng([*seed, stream]).random(count)
-    cumulative_G = logprobs_G.double().exp().cumsum(-1).cpu().numpy()
+    cumulative_G = logprobs_G.cpu().double().exp().cumsum(-1).numpy()
     places = np.searchsorted(cumulative_G / cumulative_G[-1], uniform_S, side="right")
     return [int(place) for place in places]

@@ -60,4 +60,4 @@ def test_the_type_of_the_weights_is_timed_on_a_cpu_and_said(tiny):
     assert chosen.dtype in ("bf16", "fp32")
     assert "in bf16 and" in chosen.reason
     assert choose_dtype(config, "fp32", cpu).dtype == "fp32"
-    assert choose_dtype(config, "auto", torch.device("cuda")).dtype == "bf16"
+    assert choose_dtype(config, "auto", torch.device("mps")).dtype == "bf16"
