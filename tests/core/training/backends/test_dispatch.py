@@ -59,12 +59,13 @@ def test_what_trl_has_is_not_refused(settings):
     need_backend(settings, AdapterSettings())
 
 
-def test_choices_are_for_our_own_trainer():
+@pytest.mark.parametrize("trainer", ["trl", "mlx"])
+def test_choices_are_for_our_own_trainer(trainer):
     """Where a use case's rows are choices, it is said before they are made; pairs of them TRL can learn from."""
     need_backend(SftSettings(), AdapterSettings(), choices=True)
     need_backend(DpoSettings(trainer="trl"), AdapterSettings(), choices=True)
     with pytest.raises(ConfigError, match=r"these rows are choices among legal answers; leave trainer at"):
-        need_backend(SftSettings(trainer="trl"), AdapterSettings(), choices=True)
+        need_backend(SftSettings(trainer=trainer), AdapterSettings(), choices=True)
 
 
 @pytest.mark.parametrize(
