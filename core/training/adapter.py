@@ -13,6 +13,7 @@ from core.errors import ModelError
 from core.language.config import ModelConfig
 from core.language.model import put_adapter
 from core.training.config import AdapterSettings
+from core.training.lora_product import multiply_as_one
 
 
 def trainable_model(
@@ -93,6 +94,7 @@ def compute_in_model_type(model: PeftModel) -> None:
             for pair in (module.lora_A, module.lora_B):
                 for name, linear in pair.items():
                     pair[name] = _CastLinear(linear)
+            multiply_as_one(module)
 
 
 class _CastLinear(nn.Module):
