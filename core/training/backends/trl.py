@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerBase, PrinterCallback, set_seed
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 from trl.trainer.sft_config import SFTConfig
@@ -26,10 +27,11 @@ from core.language.dtype import choose_dtype
 from core.language.model import load_model, pick_device
 from core.training.adapter import trainable_model
 from core.training.arguments import argument_values
+from core.training.backends.trl_grpo import grpo_arguments, grpo_reward, grpo_rows
 from core.training.backends.trl_rhythm import Rhythm
 from core.training.backends.trl_rows import trl_rows
 from core.training.checkpoints import CHECKPOINTS, latest_checkpoint
-from core.training.config import DpoSettings, KtoSettings, MethodSettings
+from core.training.config import DpoSettings, GrpoSettings, KtoSettings, MethodSettings
 from core.training.data import GroupData, load_groups
 from core.training.progress import append_progress
 from core.training.publish import publish
@@ -45,14 +47,15 @@ def train(spec: TrainingSpec) -> Checkpoint:
     chosen = choose_dtype(config, settings.dtype, device)
     loaded = load_model(config, chosen.dtype, device)
     data = load_groups(spec.snapshot, loaded.tokenizer, settings, loaded.context_length)
-    train_rows, held_out_rows, data = _rows(data, settings)
+    data, train_rows, held_out_rows = _rows(data, settings)
     set_seed(settings.seed)
     model = trainable_model(loaded.model, config, spec.adapter, spec.start)
     rhythm = Rhythm(settings, folder, model, looks=held_out_rows is not None)
     values = argument_values(settings, folder / CHECKPOINTS, device)
-    trainer = _trainer(
-        settings, values, model, loaded.tokenizer, {"train": train_rows, "eval": held_out_rows}
-    )
+    inputs: dict[str, Any] = {"train_dataset": train_rows, "eval_dataset": held_out_rows}
+    if isinstance(settings, GrpoSettings):
+        inputs["reward_funcs"] = grpo_reward(settings, data, model, loaded.tokenizer)
+    trainer = _trainer(settings, values, model, loaded.tokenizer, inputs)
     trainer.add_callback(rhythm)
     _run(trainer, rhythm, folder)
     steps = trainer.state.max_steps
@@ -65,11 +68,13 @@ def train(spec: TrainingSpec) -> Checkpoint:
         "stopped": "",
         "seconds": round(time.perf_counter() - started, 1),
     }
-    return publish(spec, rhythm.best, steps, "loss", notes)
+    return publish(spec, rhythm.best, steps, rhythm.criterion, notes)
 
 
-def _rows(data: GroupData, settings: MethodSettings) -> tuple[Dataset, Dataset | None, GroupData]:
-    """TRL's rows, to train on and held out, and the data with what TRL can't take counted as left out."""
+def _rows(data: GroupData, settings: MethodSettings) -> tuple[GroupData, Dataset, Dataset | None]:
+    """The data with what TRL can't take counted as left out, and TRL's rows, to train on and held out."""
+    if isinstance(settings, GrpoSettings):
+        return data, *grpo_rows(data, settings)
     left_out: Counter[str] = Counter()
     train_rows, held_out_rows = (
         trl_rows(groups, settings, left_out) for groups in (data.train, data.held_out)
@@ -77,7 +82,7 @@ def _rows(data: GroupData, settings: MethodSettings) -> tuple[Dataset, Dataset |
     if train_rows is None:
         raise DataError(f"nothing is left for TRL's {settings.method} ({dict(left_out)}): collect more rows")
     dropped = Counter(data.dropped) + left_out
-    return train_rows, held_out_rows, replace(data, dropped=dict(dropped))
+    return replace(data, dropped=dict(dropped)), train_rows, held_out_rows
 
 
 def _run(trainer: Any, rhythm: Rhythm, folder: Path) -> None:
@@ -94,7 +99,7 @@ def _trainer(
     values: dict[str, Any],
     model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
-    rows: Mapping[str, Dataset | None],
+    inputs: Mapping[str, Any],
 ) -> Any:
     """The trainer of a method. Raises: ConfigError for what TRL itself refuses."""
     kind, arguments = _arguments(settings, values)
@@ -102,14 +107,13 @@ def _trainer(
         trainer = kind(
             model=model,
             args=arguments,
-            train_dataset=rows["train"],
-            eval_dataset=rows["eval"],
             processing_class=tokenizer,
+            **inputs,
         )
     except ValueError as error:
         raise ConfigError(f"TRL's {settings.method} refuses these settings: {one_line(error)}") from error
     trainer.settings = settings
-    if "ref" in model.peft_config:  # its log-probabilities are computed
+    if "ref" in model.peft_config and settings.method != "grpo":  # its log-probabilities are computed
         model.delete_adapter("ref")
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -121,8 +125,10 @@ def _arguments(settings: MethodSettings, values: dict[str, Any]) -> tuple[Any, A
         "num_train_epochs": settings.epochs,
         "max_steps": settings.max_steps or -1,
         "per_device_eval_batch_size": values["per_device_train_batch_size"],
-        "max_length": None,
     }
+    if isinstance(settings, GrpoSettings):
+        return _Grpo, grpo_arguments(settings, values)
+    values |= {"max_length": None}
     if isinstance(settings, DpoSettings):
         return _Dpo, DPOConfig(
             **values,
@@ -180,6 +186,10 @@ class _OurRows(_OurWays):
 
 
 class _Sft(_OurWays, SFTTrainer):
+    pass
+
+
+class _Grpo(_OurWays, GRPOTrainer):
     pass
 
 

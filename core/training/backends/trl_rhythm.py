@@ -10,11 +10,18 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from core.errors import DivergedError
 from core.training.checkpoints import Best, keep_best, read_best, seal
-from core.training.config import MethodSettings
+from core.training.config import GrpoSettings, MethodSettings
 from core.training.progress import append_progress
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "sft": {},
+    "grpo": {
+        "worth": "reward",
+        "kl": "kl",
+        "completions/mean_length": "length",
+        "completions/clipped_ratio": "cut",
+        "frac_reward_zero_std": "equal_rewards",
+    },
     "dpo": {
         "rewards/accuracies": "accuracy",
         "rewards/margins": "margin",
@@ -40,6 +47,7 @@ class Rhythm(TrainerCallback):
 
     def __init__(self, settings: MethodSettings, folder: Path, model: PeftModel, *, looks: bool) -> None:
         self.settings, self.folder, self.model, self.looks = settings, folder, model, looks
+        self.criterion = "negative_reward" if isinstance(settings, GrpoSettings) else "loss"
         self.best: Best | None = read_best(folder)
 
     def on_step_end(
@@ -50,7 +58,11 @@ class Rhythm(TrainerCallback):
         last = state.global_step >= state.max_steps
         control.should_log = True
         control.should_evaluate = self.looks and (last or state.global_step % self.settings.eval_every == 0)
-        control.should_save = not last and state.global_step % self.settings.save_every == 0
+        repeats = self.settings.num_iterations if isinstance(self.settings, GrpoSettings) else 1
+        # between updates on one draw there is a draw to lose
+        control.should_save = (
+            not last and state.global_step % math.lcm(self.settings.save_every, repeats) == 0
+        )
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
@@ -73,10 +85,10 @@ class Rhythm(TrainerCallback):
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
-        """Keep the weights when their held-out loss is the lowest so far."""
+        """Keep the weights when their held-out loss is the lowest so far, or their reward the highest."""
         del args, control
         figures = self._held_out(rest["metrics"])
-        value = figures["loss"] if math.isfinite(figures["loss"]) else math.inf
+        value = figures[self.criterion] if math.isfinite(figures[self.criterion]) else math.inf
         if self.best is None or value < self.best.value:
             self.best = keep_best(self.folder, state.global_step, value, figures, self._save)
 
@@ -94,7 +106,10 @@ class Rhythm(TrainerCallback):
 
     def _held_out(self, logs: Mapping[str, float]) -> dict[str, float]:
         named = {name.removeprefix(_HELD_OUT): value for name, value in logs.items()}
-        return self._in_our_words(named)
+        figures = self._in_our_words(named)
+        if isinstance(self.settings, GrpoSettings):
+            figures["negative_reward"] = -figures["reward"]
+        return figures
 
     def _in_our_words(self, logs: Mapping[str, float]) -> dict[str, float]:
         words = {**_WORDS[self.settings.method], **{name: name for name in _SHARED}}

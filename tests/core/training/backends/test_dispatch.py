@@ -21,9 +21,25 @@ def test_our_own_trainer_is_the_default():
     need_backend(settings, AdapterSettings())
 
 
+VLLM = {"backend": "vllm", "url": "http://localhost:1/v1", "model": "served"}
+ONLINE = {"train_cut": True}
+
+
+def grpo(*, online=None, **changes) -> GrpoSettings:
+    return GrpoSettings(trainer="trl", estimator="online", online=ONLINE | (online or {}), **changes)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        (grpo(online={"answers": "listed"}), "can't hold answers to the 'listed' ones"),
+        (grpo(online={"sampling": {"json_schema": {}}}), "can't hold answers to a json_schema"),
+        (grpo(online={"sampling": {"stop": ["\n"]}}), "ends completions at no text of sampling.stop"),
+        (grpo(online={"sampling": {"top_p": 0.9}}), "set sampling.top_p to 1; or"),
+        (grpo(online={"rollout": VLLM}), "set online.rollout to torch; or"),
+        (grpo(online={"train_cut": False}), "set online.train_cut to true; or"),
+        (grpo(advantage_scale="std"), "has a std_floor of its own: set it to 0.0001; or"),
+        (grpo(max_kl=1.0), "watches no KL: set max_kl to null; or"),
         (PpoSettings(trainer="trl"), "TRL 1.16 has no ppo"),
         (GrpoSettings(trainer="trl"), "knows no choice among answers"),
         (GrpoSettings(trainer="trl", estimator="sampled"), "not from the legal answers of a choice"),
@@ -42,7 +58,7 @@ def test_what_trl_lacks_is_refused_with_the_reason(settings, words):
     text = str(caught.value)
     assert text.startswith(f"{settings.method}.trainer 'trl' can't do this: ")
     assert words in text
-    assert text.endswith("; leave trainer at 'group'")
+    assert text.endswith("leave trainer at 'group'")
 
 
 @pytest.mark.parametrize(
@@ -52,11 +68,21 @@ def test_what_trl_lacks_is_refused_with_the_reason(settings, words):
         DpoSettings(trainer="trl", loss_type="robust", label_smoothing=0.1),
         DpoSettings(trainer="trl", loss_type="ipo"),
         KtoSettings(trainer="trl"),
+        grpo(),
+        grpo(advantage_scale="std", std_floor=1e-4, num_iterations=2, loss_type="token"),
     ],
 )
 def test_what_trl_has_is_not_refused(settings):
-    """SFT, DPO with its variants, KTO."""
+    """SFT, DPO with its variants, KTO, and GRPO that draws freely."""
     need_backend(settings, AdapterSettings())
+
+
+def test_dropout_is_for_trls_other_methods():
+    """Its reference would be another one at every step."""
+    adapter = AdapterSettings(dropout=0.1)
+    need_backend(DpoSettings(trainer="trl"), adapter)
+    with pytest.raises(ConfigError, match=r"set adapter\.dropout to 0; or leave trainer at 'group'"):
+        need_backend(grpo(), adapter)
 
 
 @pytest.mark.parametrize("trainer", ["trl", "mlx"])
