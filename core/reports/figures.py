@@ -74,11 +74,15 @@ def loss_curve(train: Curve, held_out: Curve | None = None, target: float | None
         return _png(figure)
 
 
-def reward_curve(reward: Curve, regrets: Mapping[str, Curve] | None = None) -> bytes:
-    """Mean reward per step and, under it, what the policies give away on held-out scenarios."""
+def reward_curve(
+    reward: Curve, regrets: Mapping[str, Curve] | None = None, held_out: Curve | None = None
+) -> bytes:
+    """Mean reward per step, held out too where it was measured, and under it what the policies give away there."""
     with mpl.rc_context(STYLE):
         figure, panels = _panels(2 if regrets else 1)
         _draw(panels[0], reward, "training", BLUE)
+        if held_out is not None:
+            _draw(panels[0], held_out, "held out", ORANGE, marker="o")
         _finish(panels[0], "Reward", "" if regrets else "step", "mean reward")
         for (name, curve), colour in zip((regrets or {}).items(), cycle((ORANGE, GREEN, GREY, BLUE))):
             _draw(panels[-1], curve, name, colour, marker="o")

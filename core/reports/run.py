@@ -56,13 +56,20 @@ def _training(
     yield bullets(str(sentence) for sentence in checkpoint.notes.get("said", ()))
     if dropped := checkpoint.notes.get("dropped"):
         yield table(("groups left out", "count"), sorted(dropped.items()))
-    if method == "grpo":
-        regrets = {name: curve(curves, "eval", f"regret_{name}") for name in ("greedy", "sampled")}
-        yield picture(reward_curve(curve(curves, "train", "reward"), regrets), f"{method}: reward and regret")
-    else:
-        held_out = curve(curves, "eval", "loss")
-        yield picture(loss_curve(curve(curves, "train", "loss"), held_out, target), f"{method}: loss")
+    yield _course(method, curves, target)
     yield table(("held-out figure", "at the start", "of the checkpoint kept"), _looks(checkpoint, curves))
+
+
+def _course(method: str, curves: Sequence[TrainingProgress], target: float | None) -> str:
+    """The picture of what a method raises or lowers: its reward where it has one, else its loss."""
+    reward = curve(curves, "train", "reward")
+    if not reward.steps:
+        held_out = curve(curves, "eval", "loss")
+        return picture(loss_curve(curve(curves, "train", "loss"), held_out, target), f"{method}: loss")
+    regrets = {name: curve(curves, "eval", f"regret_{name}") for name in ("greedy", "sampled")}
+    if any(each.steps for each in regrets.values()):
+        return picture(reward_curve(reward, regrets), f"{method}: reward and regret")
+    return picture(reward_curve(reward, held_out=curve(curves, "eval", "reward")), f"{method}: reward")
 
 
 def curve(curves: Sequence[TrainingProgress], phase: str, name: str) -> Curve:

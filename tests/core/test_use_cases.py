@@ -1,5 +1,6 @@
 """What every use case owes: whole configs, clear refusals, and rows that any training method can read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,15 @@ def test_lineage_is_in_the_manifests(use_case, made):
         assert found[method].parents == (found["rewards"].sha256,)
         left = sum(found[method].skipped.values())
         assert left + found[method].counts["rows"] == found["rewards"].counts["rows"]
+
+
+def test_a_method_without_rows_is_refused():
+    """With the methods there are; a use case has rows for those whose groups have a stage."""
+    draft = use_case_named("fantasy_draft")
+    assert draft.methods == ("sft", "grpo", "dpo", "kto", "ppo")
+    fewer = replace(
+        draft, reads={name: draft.reads[name] for name in ("collect", "groups-kto", "groups-sft")}
+    )
+    fewer.need_method("kto")
+    with pytest.raises(ConfigError, match=r"^fantasy_draft has no rows for ppo: choose one of sft, kto$"):
+        fewer.need_method("ppo")

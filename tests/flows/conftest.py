@@ -22,6 +22,7 @@ SMALL: Mapping[str, Any] = {
     "grpo.dtype": "fp32",
     "dpo.dtype": "fp32",
     "kto.dtype": "fp32",
+    "ppo.dtype": "fp32",
     "contest.leagues": 12,
     "contest.seasons": 4,
     "release.prompts": 8,

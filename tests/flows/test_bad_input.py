@@ -121,14 +121,6 @@ def test_an_unknown_override(prefect_server, home):
         fantasy_draft("demo", {"collect.examples": 0})
 
 
-def test_a_method_without_rows(prefect_server, home):
-    """What the use case has rows for, whether they are to be trained on or written out; nothing is written."""
-    line = "ConfigError: fantasy_draft has no rows for ppo: choose one of sft, grpo, dpo, kto"
-    assert failed(train, "fantasy_draft", "ppo", "demo") == line
-    assert failed(export, "fantasy_draft", "ppo", "demo") == line
-    assert list(home.iterdir()) == []
-
-
 def test_a_trainer_that_lacks_something(prefect_server, home, small):
     """Said before rows are made: of the method that is asked for, and of the one that comes before it."""
     line = failed(train, "fantasy_draft", "grpo", "demo", small | {"grpo.trainer": "trl"})

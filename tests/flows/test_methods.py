@@ -64,7 +64,19 @@ def test_preferences_are_trained_by_our_trainer_and_by_trl(home, database, small
     assert imitator_of(dpo) == imitator_of(kto)
 
 
-def test_the_rows_of_preferences_are_written_out(home, database, small):
+def test_ppo_answers_by_itself(prefect_server, home, database, small):
+    """The imitator plays the scenarios, the value head learns what they are worth; the report shows the reward."""
+    brief = {"ppo.iterations": 2, "ppo.eval_every": 2, "ppo.eval_groups": 4}
+    ran = train("fantasy_draft", "ppo", "demo", small | brief, return_state=True)
+    ppo = ran.result()
+    assert find_checkpoint(imitator_of(ppo)).method == "sft"
+    assert ppo.metrics["reward"] >= ppo.metrics["start_reward"] > 0
+    text = report(home, ran)
+    assert "\n## Training: PPO\n" in text
+    assert "![ppo: reward](data:image/png;base64," in text
+
+
+def test_the_rows_of_preferences_are_written_out(prefect_server, home, database, small):
     """Scenarios with every candidate's reward; the teacher's demonstrations are for SFT."""
     written = export("fantasy_draft", "dpo", "demo", small)
     rows = list(read_rows(written))

@@ -23,6 +23,7 @@ FANTASY_DRAFT = UseCase(
         "groups-grpo": (),
         "groups-dpo": (),
         "groups-kto": (),
+        "groups-ppo": (),
         "contest": ("as_of", "players", "field", "contest"),
     },
     choices=True,
