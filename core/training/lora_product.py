@@ -29,7 +29,7 @@ class _OneProduct(LoraLinear):
         name = self._alone(x)
         if name is None or args or kwargs:
             return super().forward(x, *args, **kwargs)
-        base = self.get_base_layer()
+        base: Any = self.get_base_layer()
         factors = self.lora_A[name].weight, self.lora_B[name].weight
         found: Tensor = _Product.apply(x, base.weight, *factors, self.scaling[name])
         return found if base.bias is None else found + base.bias
