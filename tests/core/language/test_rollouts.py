@@ -188,9 +188,9 @@ def test_an_adapter_is_merged_for_the_time_of_a_rollout(speaker, adapted, tokeni
     before = {name: (value, value.data_ptr(), value.clone()) for name, value in model.named_parameters()}
     modes = {name: module.training for name, module in model.named_modules()}
     asked = {name: value.requires_grad for name, value in model.named_parameters()}
-    computed = []
+    computed = []  # at each call, whether the adapter is in the weights
     inner = model.base_model.model.model.layers[0].self_attn.q_proj
-    inner.lora_A["default"].register_forward_hook(lambda *_: computed.append(1))
+    inner.register_forward_hook(lambda layer, *_: computed.append(layer.merged))
 
     def unchanged() -> None:
         for name, value in model.named_parameters():
@@ -203,11 +203,14 @@ def test_an_adapter_is_merged_for_the_time_of_a_rollout(speaker, adapted, tokeni
         assert not inner.merged
 
     rows = rollouts(model, tokenizer, PROMPTS, 4, SamplingSettings(max_tokens=8), seeds=SEEDS)
-    assert not computed
+    assert computed
+    assert all(computed)
+    computed.clear()
     unchanged()
     model.eval()
     assert (flat(rows) - in_the_ratio(model, rows, 1.0)).abs().max() < 1e-5
     assert computed
+    assert not any(computed)
     with model.disable_adapter():
         assert (flat(rows) - in_the_ratio(model, rows, 1.0)).abs().max() > 0.01
     for name, module in model.named_modules():
