@@ -15,13 +15,14 @@ from core.files import write_json
 from core.language.config import ModelConfig, model_config
 from core.language.dtype import DtypeChoice, choose_dtype
 from core.language.four_bit import choose_quantization
-from core.language.model import UNTRAINED, load_model, pick_device
+from core.language.model import UNTRAINED, FloatType, load_model, model_folder, pick_device
 from core.language.sharing import Sharing, sharing
 from core.training.adapter import trainable_model
 from core.training.config import PpoSettings, online
 from core.training.data import load_groups
 from core.training.drawing import drawn_said, draws_of
 from core.training.guards import Guarded, guard
+from core.training.memory import Memory, empty_model
 from core.training.methods import method_of
 from core.training.progress import Phase, append_progress
 from core.training.publish import publish
@@ -39,12 +40,18 @@ def train(spec: TrainingSpec) -> Checkpoint:
     config = model_config(spec.model)
     tell = partial(_write, folder) if is_first() else _leave_it
     tell("loading", 0, 0, {})
+    packed = choose_quantization(spec.settings.quantization, device)
+    empty = partial(empty_model, model_folder(config), config, spec.adapter)
+    widest = _widest(spec.settings.dtype, device)
+    Memory(empty(widest), spec.settings, device, packed.quantization).need_room_for_weights()
     with first_then_others():
         chosen = _chosen_dtype(spec, config, device)
-    packed = choose_quantization(spec.settings.quantization, device)
     loaded = load_model(config, chosen.dtype, device, packed.quantization)
     data = load_groups(spec.snapshot, loaded.tokenizer, spec.settings, loaded.context_length)
     drawing = online(spec.settings)
+    room = Memory(empty(chosen.dtype), spec.settings, device, packed.quantization).need_room_for_passes(
+        data.train
+    )
     way = sharing(loaded.model.config, data.longest + (drawing.sampling.max_tokens if drawing else 0))
     set_seed(spec.settings.seed)
     model = trainable_model(loaded.model, config, spec.adapter, spec.start)
@@ -73,7 +80,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
     )
     trainer.run()
     notes = {
-        "said": _said((chosen.reason, packed.reason), way, guarded, trainer),
+        "said": _said((chosen.reason, packed.reason, room), way, guarded, trainer),
         "dropped": data.dropped,
         "dtype": chosen.dtype,
         "quantization": packed.quantization,
@@ -83,6 +90,11 @@ def train(spec: TrainingSpec) -> Checkpoint:
     }
     ending = (spec, trainer.best, trainer.total_steps, method.criterion, notes)
     return from_first(publish(*ending) if is_first() else None)  # type: ignore[return-value]
+
+
+def _widest(wanted: str, device: torch.device) -> FloatType:
+    """The type that weights are read in first: on a CPU 'auto' times float32 before it chooses."""
+    return "fp32" if wanted == "fp32" or (wanted == "auto" and device.type == "cpu") else "bf16"
 
 
 def _chosen_dtype(spec: TrainingSpec, config: ModelConfig, device: torch.device) -> DtypeChoice:
@@ -97,7 +109,7 @@ def _chosen_dtype(spec: TrainingSpec, config: ModelConfig, device: torch.device)
     return chosen
 
 
-def _said(kept: tuple[str, str], way: Sharing, guarded: Guarded, trainer: GroupTrainer) -> list[str]:
+def _said(kept: tuple[str, ...], way: Sharing, guarded: Guarded, trainer: GroupTrainer) -> list[str]:
     """What a person should know about this run."""
     rollbacks = [rollback.said for rollback in trainer.rollbacks]
     drawn = drawn_said(trainer.folder)
