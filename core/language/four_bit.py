@@ -14,7 +14,7 @@ from transformers import BitsAndBytesConfig
 from core.errors import ConfigError
 
 Quantization = Literal["none", "nf4"]
-_DEVICES = ("cuda", "cpu")
+FOUR_BIT_DEVICES = ("cuda", "cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ def choose_quantization(wanted: str, device: torch.device) -> QuantizationChoice
         return QuantizationChoice("none", "full base weights: 4 bits need CUDA and bitsandbytes")
     if wanted == "none":
         return QuantizationChoice("none")
-    if device.type not in _DEVICES or find_spec("bitsandbytes") is None:
+    if device.type not in FOUR_BIT_DEVICES or find_spec("bitsandbytes") is None:
         raise ConfigError(
-            f"quantization 'nf4' needs bitsandbytes and {' or '.join(_DEVICES)}, and this is {device.type} "
+            f"quantization 'nf4' needs bitsandbytes and {' or '.join(FOUR_BIT_DEVICES)}, and this is {device.type} "
             f"{'without' if find_spec('bitsandbytes') is None else 'with'} it: set quantization to 'none' or 'auto'"
         )
     return QuantizationChoice(

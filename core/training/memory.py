@@ -9,7 +9,8 @@ over 843 and 1,673 tokens were 1.3 to 1.5 times the estimate, and 2.4 times with
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
 
 from core.errors import ModelError, one_line
 from core.language.config import ModelConfig
-from core.language.four_bit import Quantization
+from core.language.four_bit import FOUR_BIT_DEVICES, Quantization
 from core.language.model import TORCH_TYPE, FloatType
 from core.language.sharing import sharing
 from core.training.adapter import compute_in_model_type, new_adapter
@@ -29,8 +30,8 @@ from core.training.data import TrainingGroup
 
 COUNTED = "overnight_counted"
 _CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ("/sys/fs/cgroup", "memory.max", "memory.current"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
 _ADAM_BYTES = 16
 """A trained weight in float32: itself, its gradient and Adam's two moments."""
@@ -63,27 +64,32 @@ class Memory:
     """Without weights, from `empty_model`."""
     settings: MethodSettings
     device: torch.device
+    room: int
+    """Bytes that were free before anything was loaded: weights that lie in a mapped file take theirs later."""
     quantization: Quantization = "none"
 
     def need_room_for_weights(self) -> None:
         """Before any is read. Raises: ModelError when weights, adapter and optimizer alone can't fit."""
-        needed, room = self.weights() * self._processes, available(self.device)
-        if needed > room:
+        needed = self.weights() * self._processes
+        if needed > self.room:
             raise ModelError(
-                f"this model's weights, adapter and optimizer need {gigabytes(needed)} of memory, and {gigabytes(room)} "
-                f"are free: take a smaller model{self._fewer_bits()} or a larger machine"
+                f"this model's weights, adapter and optimizer need {gigabytes(needed)} of memory, and "
+                f"{gigabytes(self.room)} are free: take a smaller model{self._fewer_bits()} or a larger machine"
             )
 
     def need_room_for_passes(self, groups: Sequence[TrainingGroup]) -> str:
-        """With the weights in place: a sentence on what training keeps for its way back. Raises: ModelError."""
-        tokens, needed = largest_pass(self.settings, groups)[0], self.passes(self.settings, groups)
-        room = available(self.device)
+        """A sentence on what weights, optimizer and the largest pass take together. Raises: ModelError."""
+        tokens, needed = largest_pass(self.settings, groups)[0], self.total(self.settings, groups)
         words = f"at least {gigabytes(needed)} of memory for passes of up to {tokens} tokens"
-        if needed <= room:
-            return f"{words}, of {gigabytes(room)} that are free"
+        if needed <= self.room:
+            return f"{words}, of {gigabytes(self.room)} that were free"
         raise ModelError(
-            f"{self.settings.method} needs {words}, and {gigabytes(room)} are free: {self._remedy(groups, room)}"
+            f"{self.settings.method} needs {words}, and {gigabytes(self.room)} are free: {self._remedy(groups)}"
         )
+
+    def total(self, settings: MethodSettings, groups: Sequence[TrainingGroup]) -> int:
+        """Bytes of everything that is counted, in all processes on this device."""
+        return self.weights() * self._processes + self.passes(settings, groups)
 
     def weights(self) -> int:
         """Bytes of the weights, and of what is trained with its gradient and the optimizer's states, in one process."""
@@ -112,13 +118,13 @@ class Memory:
         layers = (layer for layer in self.model.modules() if isinstance(layer, torch.nn.Linear))
         return {id(layer.weight) for layer in layers if layer is not head}
 
-    def _remedy(self, groups: Sequence[TrainingGroup], room: int) -> str:
+    def _remedy(self, groups: Sequence[TrainingGroup]) -> str:
         """The first change that makes it fit."""
         widest = self.settings.batch_size // self.settings.processes
         for checkpointing in (self.settings.gradient_checkpointing, True):
             for parts in (parts for parts in range(1, widest + 1) if widest % parts == 0):
                 change = {"gradient_accumulation_steps": parts, "gradient_checkpointing": checkpointing}
-                if self.passes(self.settings.model_copy(update=change), groups) <= room:
+                if self.total(self.settings.model_copy(update=change), groups) <= self.room:
                     new = {
                         name: value for name, value in change.items() if getattr(self.settings, name) != value
                     }
@@ -128,9 +134,9 @@ class Memory:
         return "take a smaller model or a larger machine; not even one group at a time would fit"
 
     def _fewer_bits(self) -> str:
-        if self.quantization == "nf4" or self.device.type == "mps":
-            return ""
-        return ", set quantization to nf4"
+        packed = replace(self, quantization="nf4").weights() * self._processes
+        can = self.device.type in FOUR_BIT_DEVICES and find_spec("bitsandbytes") is not None
+        return ", set quantization to nf4" if can and packed <= self.room else ""
 
     @property
     def _processes(self) -> int:
@@ -164,9 +170,12 @@ def available(device: torch.device) -> int:
 
 
 def _cgroups() -> Iterator[int]:
-    for limit, used in _CGROUPS:
+    """What the limits leave; file pages that nobody reads any more give way."""
+    for folder, limit, used in _CGROUPS:
         try:
-            yield int(Path(limit).read_text()) - int(Path(used).read_text())
+            stat = (Path(folder) / "memory.stat").read_text().split()
+            idle = int(stat[stat.index("inactive_file") + 1])
+            yield int((Path(folder) / limit).read_text()) - int((Path(folder) / used).read_text()) + idle
         except (OSError, ValueError):  # no such file, or no limit ("max")
             continue
 

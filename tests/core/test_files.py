@@ -178,19 +178,13 @@ def test_too_little_space_is_refused_with_both_figures(tmp_path):
         need_space(tmp_path / "new", 1e6)
 
 
-def test_a_folder_of_somebody_else_is_refused(tmp_path, as_a_user):
+def test_a_folder_of_somebody_else_is_refused(home, as_a_user):
     """As a user without write permission: StorageError with the folder and what to do."""
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
-    tmp_path.chmod(0o555)
-    here, below = (as_a_user(make_folder, tmp_path / name) for name in (".", "runs"))
-    tmp_path.chmod(0o755)
-    assert here.startswith(
-        f"StorageError: {tmp_path} can't be written by this user: change its owner, or set"
-    )
-    assert below.startswith(
-        f"StorageError: can't write {tmp_path / 'runs'}: Permission denied (EACCES); change"
-    )
+    home.chmod(0o555)
+    here, below = (as_a_user(make_folder, home / name) for name in (".", "runs"))
+    home.chmod(0o755)
+    assert here.startswith(f"StorageError: {home} can't be written by this user: change its owner, or set")
+    assert below.startswith(f"StorageError: can't write {home / 'runs'}: Permission denied (EACCES); change")
 
 
 def test_a_folder_made_readable_can_be_served_by_another_user(tmp_path):

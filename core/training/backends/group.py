@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from core.training.config import PpoSettings, online
 from core.training.data import load_groups
 from core.training.drawing import drawn_said, draws_of
 from core.training.guards import Guarded, guard
-from core.training.memory import Memory, empty_model
+from core.training.memory import Memory, available, empty_model
 from core.training.methods import method_of
 from core.training.progress import Phase, append_progress
 from core.training.publish import publish
@@ -42,16 +42,15 @@ def train(spec: TrainingSpec) -> Checkpoint:
     tell("loading", 0, 0, {})
     packed = choose_quantization(spec.settings.quantization, device)
     empty = partial(empty_model, model_folder(config), config, spec.adapter)
-    widest = _widest(spec.settings.dtype, device)
-    Memory(empty(widest), spec.settings, device, packed.quantization).need_room_for_weights()
+    widest = empty(_widest(spec.settings.dtype, device))
+    memory = Memory(widest, spec.settings, device, available(device), packed.quantization)
+    memory.need_room_for_weights()
     with first_then_others():
         chosen = _chosen_dtype(spec, config, device)
     loaded = load_model(config, chosen.dtype, device, packed.quantization)
     data = load_groups(spec.snapshot, loaded.tokenizer, spec.settings, loaded.context_length)
     drawing = online(spec.settings)
-    room = Memory(empty(chosen.dtype), spec.settings, device, packed.quantization).need_room_for_passes(
-        data.train
-    )
+    room = replace(memory, model=empty(chosen.dtype)).need_room_for_passes(data.train)
     way = sharing(loaded.model.config, data.longest + (drawing.sampling.max_tokens if drawing else 0))
     set_seed(spec.settings.seed)
     model = trainable_model(loaded.model, config, spec.adapter, spec.start)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,9 @@ def group(prompt: int, completions: int, length: int) -> TrainingGroup:
     )
 
 
-def memory(folder, settings, dtype="fp32", **rest) -> Memory:
-    return Memory(
-        empty_model(folder, model_config(str(folder)), AdapterSettings(), dtype), settings, CPU, **rest
-    )
+def memory(folder, settings, dtype="fp32", room=10**12, **rest) -> Memory:
+    model = empty_model(folder, model_config(str(folder)), AdapterSettings(), dtype)
+    return Memory(model, settings, CPU, room, **rest)
 
 
 def grown(tiny: Path, folder: Path, **changes) -> Path:
@@ -61,22 +61,34 @@ def test_a_model_that_can_not_fit_is_refused_before_its_weights_are_read(tiny, c
         train(asked)
 
 
-def test_rows_that_can_not_fit_are_refused_with_what_would(tiny, monkeypatch):
-    """The first change that makes it fit is named with its value."""
+def test_rows_that_can_not_fit_are_refused_with_what_would(tiny):
+    """The first change that makes it fit is named with its value; weights and optimizer count too."""
     needed = memory(tiny, DpoSettings(batch_size=8))
     groups = [group(400, 4, 50)] * 8
-    whole = needed.passes(needed.settings, groups)
-    monkeypatch.setattr("core.training.memory.available", lambda _device: whole // 3)
-    with pytest.raises(ModelError, match=r"are free: set gradient_accumulation_steps to 4$"):
-        needed.need_room_for_passes(groups)
-    monkeypatch.setattr("core.training.memory.available", lambda _device: whole // 12)
-    with pytest.raises(
-        ModelError, match=r"set gradient_accumulation_steps to \d and gradient_checkpointing to true$"
+    weights, passes = needed.weights(), needed.passes(needed.settings, groups)
+    for share, words in (
+        (2.9, r"are free: set gradient_accumulation_steps to 4$"),
+        (10, r"set gradient_accumulation_steps to \d and gradient_checkpointing to true$"),
+        (1000, r"not even one group at a time would fit$"),
     ):
-        needed.need_room_for_passes(groups)
-    monkeypatch.setattr("core.training.memory.available", lambda _device: 1000)
-    with pytest.raises(ModelError, match=r"not even one group at a time would fit$"):
-        needed.need_room_for_passes(groups)
+        with pytest.raises(ModelError, match=words):
+            replace(needed, room=weights + int(passes / share)).need_room_for_passes(groups)
+    needed = replace(needed, room=weights + passes)
+    assert needed.need_room_for_passes(groups)
+    with pytest.raises(ModelError, match=r"set gradient_accumulation_steps to 2$"):
+        replace(needed, room=weights + passes - 1).need_room_for_passes(groups)
+
+
+def test_four_bits_are_named_where_they_would_do(tiny):
+    """And only there."""
+    needed = memory(tiny, SftSettings())
+    packed = replace(needed, quantization="nf4").weights()
+    with pytest.raises(
+        ModelError, match=r"take a smaller model, set quantization to nf4 or a larger machine$"
+    ):
+        replace(needed, room=packed).need_room_for_weights()
+    with pytest.raises(ModelError, match=r"take a smaller model or a larger machine$"):
+        replace(needed, room=packed - 1).need_room_for_weights()
 
 
 def test_what_fits_is_said(tiny):
