@@ -2,14 +2,15 @@
 
 Every row is measured against TRL in this process, turn by turn, on one thread, because waiting threads burn CPU time on a
 busy machine (benchmarks/race.py). Losses and gradient norms of the same steps stand beside the ratios: both did the
-same work. `--quick` keeps 2 of the model's 30 layers, 8,192 of its 49,152 words and half of each prompt, and has targets of
-its own.
+same work. `--quick` keeps 2 of the model's 30 layers, 8,192 of its 49,152 words and half of each prompt, has targets of its own,
+takes some of the rows and kills its run beside them.
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ PLAIN = Work(prompt=300, lengths=(11, 11), completions=8)
 PLAIN_SHARE, PLAIN_SHARE_QUICK = 0.85, 0.7
 """Of the ratio of tokens, without sharing to with it; memory traffic can take it above 1."""
 OTHERS = ("plain", "killed")
+QUICK_ROWS = ("grpo", "dpo-best", "sft", *OTHERS)
 
 
 def main() -> int:
@@ -71,26 +73,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     names = [*(race.name for race in RACES), *OTHERS]
-    parser.add_argument(
-        "--rows", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names)
-    )
+    parser.add_argument("--rows", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     arguments = parser.parse_args()
+    rows = arguments.rows or (QUICK_ROWS if arguments.quick else names)
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(1)
-    return report(measured(arguments.rows, quick=arguments.quick))
+    return report(measured(rows, quick=arguments.quick))
 
 
-def measured(rows: list[str], *, quick: bool) -> Iterator[Figure]:
+def measured(rows: Sequence[str], *, quick: bool) -> Iterator[Figure]:
     """The figures of some rows, one after another."""
     size = QUICK if quick else FULL
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as beside:
+        killed = Path(folder) / "killed"
+        bytes_differ = beside.submit(bytes_apart, killed, quick=True) if quick and "killed" in rows else None
         for race in RACES:
             if race.name in rows:
                 yield from run(race, size, Path(folder) / race.name)
         if "plain" in rows:
             yield against_plain(size, PLAIN, PLAIN_SHARE_QUICK if quick else PLAIN_SHARE)
         if "killed" in rows:
-            yield bytes_apart(Path(folder) / "killed", quick=quick)
+            yield bytes_differ.result() if bytes_differ else bytes_apart(killed, quick=False)
 
 
 if __name__ == "__main__":
