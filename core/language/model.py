@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
-from peft import PeftModel, get_peft_model_state_dict
-from peft.utils import load_peft_weights
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, load_peft_weights
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -96,20 +96,50 @@ def load_checkpoint(
 
 
 def put_adapter(model: PreTrainedModel, folder: Path, *, trainable: bool = False) -> PeftModel:
-    """A model with a LoRA adapter laid on it. Raises: ModelError when the adapter is missing or of another base."""
+    """A model with a LoRA adapter laid on it. Raises: ModelError when the adapter is missing, damaged or of another base."""
+    settings, saved = adapter_settings(folder), _adapter_weights(folder)
     try:
-        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
-        saved = set(load_peft_weights(str(folder), device="cpu"))
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise _misfit(model, folder, one_line(error)) from error
+        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, config=settings)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise misfit(model, folder, one_line(error)) from error
     laid = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     if saved != laid:  # PEFT passes over what has no place, and leaves at nothing what is not there
         without = f"{len(saved - laid)} of its weights have no place in the model"
-        raise _misfit(model, folder, f"{without}, and {len(laid - saved)} places no weights")
+        raise misfit(model, folder, f"{without}, and {len(laid - saved)} places no weights")
     return adapted
 
 
-def _misfit(model: PreTrainedModel, folder: Path, why: str) -> ModelError:
+def adapter_settings(folder: Path) -> PeftConfig:
+    """What an adapter's folder says of its shape. Raises: ModelError when it is missing or damaged."""
+    _need_adapter_file(folder / CONFIG_NAME)
+    try:
+        return PeftConfig.from_pretrained(str(folder))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(folder / CONFIG_NAME, error) from error
+
+
+def _adapter_weights(folder: Path) -> set[str]:
+    """The names of an adapter's weights, all of which can be read. Raises: ModelError."""
+    _need_adapter_file(folder / SAFETENSORS_WEIGHTS_NAME)
+    try:
+        return set(load_peft_weights(str(folder), device="cpu"))
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise _damaged(folder / SAFETENSORS_WEIGHTS_NAME, error) from error
+
+
+def _need_adapter_file(path: Path) -> None:
+    if not path.is_file():  # PEFT would look for it on the hub
+        raise ModelError(f"{path.parent} holds no adapter ({path.name} is missing): give the folder of one")
+
+
+def _damaged(path: Path, error: BaseException) -> ModelError:
+    return ModelError(f"{path} is damaged ({one_line(error)}): copy it again, or train it again")
+
+
+def misfit(model: PreTrainedModel, folder: Path, why: str) -> ModelError:
+    """An adapter in a folder that is of another model than this one."""
     return ModelError(
         f"the adapter in {folder} does not fit {model.config.model_type} ({why}): "
         "give the checkpoint's own base model"

@@ -9,9 +9,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from core.checkpoint import Checkpoint
-from core.errors import ModelError
+from core.errors import ModelError, one_line
 from core.language.config import ModelConfig
-from core.language.model import put_adapter
+from core.language.model import adapter_settings, misfit, put_adapter
 from core.training.config import AdapterSettings
 from core.training.lora_product import multiply_as_one
 
@@ -69,6 +69,16 @@ def new_adapter(model: PreTrainedModel, settings: AdapterSettings, config: Model
         return get_peft_model(model, lora)
     except ValueError as error:
         raise ModelError(f"'{config.name}' can't take an adapter: {error}; check its lora_targets") from error
+
+
+def adapter_like(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """A model with an adapter of another one's shape and none of its weights. Raises: ModelError."""
+    lora = adapter_settings(folder)
+    lora.inference_mode = False
+    try:
+        return get_peft_model(model, lora)
+    except (ValueError, KeyError) as error:
+        raise misfit(model, folder, one_line(error)) from error
 
 
 def linear_layers(model: PreTrainedModel) -> list[str]:

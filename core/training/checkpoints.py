@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ModelError
-from core.files import file_digest, make_folder, new_folder, write_json
+from core.files import file_digest, make_folder, new_folder, write_json, writing
 
 CHECKPOINTS = "checkpoints"
 """The folder, within a stage's, of what a killed run goes on from; it goes when training is done."""
@@ -64,17 +64,14 @@ class Best:
 
 
 def read_best(folder: Path) -> Best | None:
-    """The best checkpoint a training folder holds. Raises: ModelError when a file of it was cut short.
-
-    A run killed between publishing one and removing the one it beats leaves both, or the beaten one in part.
-    """
-    found = sorted((folder / "best").glob("step-*"))
-    whole = [path for path in found if is_whole(path)]
-    if found and not whole:
-        raise ModelError(
-            f"the best checkpoint in {found[-1]} was cut short or changed: delete {folder} and train again"
-        )
-    return min(map(_best, whole), key=lambda best: best.value, default=None)
+    """The best checkpoint a training folder holds. Raises: ModelError when one was cut short."""
+    found = [path for path, _, _ in _candidates(folder)]
+    for path in found:
+        if not is_whole(path):
+            raise ModelError(
+                f"the best checkpoint in {path} was cut short or changed: delete {folder} and train again"
+            )
+    return min(map(_best, found), key=lambda best: best.value, default=None)
 
 
 def keep_best(  # noqa: PLR0917
@@ -85,20 +82,43 @@ def keep_best(  # noqa: PLR0917
     save: Callable[[Path], None],
     course: int = 0,
 ) -> Best:
-    """Publish a new best checkpoint, then remove the one it beats. Raises: StorageError.
+    """Publish a new best checkpoint beside the one it beats, and remove those before. Raises: StorageError.
 
-    A run that went back comes to the same step again: `course` counts its courses.
+    The beaten one stays because the next step may say that the new one is no good (`drop_best`). A run that went back
+    comes to the same step again: `course` counts its courses.
     """
     parent = make_folder(folder / "best")
     target = parent / f"step-{step:06d}-{course}"
-    beaten = [path for path in parent.glob("step-*") if path != target]
     with new_folder(target) as stage:
         save(stage)
         write_json(stage / BEST, {"step": step, "value": value, "metrics": dict(metrics)})
         seal(stage)
-    for path in beaten:
-        shutil.rmtree(path, ignore_errors=True)
+    ranked = sorted((path for path, _, _ in _candidates(folder)), key=lambda path: _best(path).value)
+    for path in ranked[2:]:
+        _remove(path)
     return Best(target, step, value, dict(metrics))
+
+
+def drop_best(folder: Path, step: int, course: int) -> None:
+    """Remove what a course published from a step on; the start, which no step can spoil, stays. Raises: StorageError."""
+    for path, published, of in _candidates(folder):
+        if of == course and published >= max(step, 1):
+            _remove(path)
+
+
+def _candidates(folder: Path) -> list[tuple[Path, int, int]]:
+    """The best checkpoints in a folder, each with its step and the course that came to it."""
+    found = [(path, path.name.split("-")) for path in sorted((folder / "best").glob("step-*"))]
+    return [(path, int(parts[1]), int(parts[2])) for path, parts in found]
+
+
+def _remove(path: Path) -> None:
+    """Move a checkpoint aside, so that it goes at once: what a kill leaves of it has no name that counts."""
+    aside = path.with_name(f".{path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    with writing(path):
+        path.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _best(folder: Path) -> Best:

@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
 
+from core.checkpoint import Checkpoint
 from core.errors import ModelError, one_line
 from core.language.config import ModelConfig
 from core.language.four_bit import FOUR_BIT_DEVICES, Quantization
 from core.language.model import TORCH_TYPE, FloatType
 from core.language.sharing import sharing
-from core.training.adapter import compute_in_model_type, new_adapter
+from core.training.adapter import adapter_like, compute_in_model_type, new_adapter, start_adapter
 from core.training.config import AdapterSettings, GrpoSettings, MethodSettings, online
 from core.training.data import TrainingGroup
 
@@ -41,15 +42,25 @@ _PACKED_BYTES = 0.5
 """A weight in 4 bits, without the constants of its block."""
 
 
-def empty_model(folder: Path, config: ModelConfig, adapter: AdapterSettings, dtype: FloatType) -> Any:
-    """The model of a folder's config with a new adapter and no weights. Raises: ModelError."""
-    try:
-        plain = AutoConfig.from_pretrained(folder, local_files_only=True)
-        with torch.device("meta"):
+def empty_model(
+    folder: Path,
+    config: ModelConfig,
+    adapter: AdapterSettings,
+    dtype: FloatType,
+    start: Checkpoint | None = None,
+) -> Any:
+    """The model of a folder's config without weights, with a new adapter or one of the start's shape.
+
+    Raises: ModelError.
+    """
+    with torch.device("meta"):
+        try:
+            plain = AutoConfig.from_pretrained(folder, local_files_only=True)
             model = AutoModelForCausalLM.from_config(plain, dtype=TORCH_TYPE[dtype])
-            adapted = new_adapter(model, adapter, config)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} can't be read as a language model: {one_line(error)}") from error
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{folder} can't be read as a language model: {one_line(error)}") from error
+        shape = start_adapter(config, start)
+        adapted = adapter_like(model, shape) if shape else new_adapter(model, adapter, config)
     if sharing(plain, longest=0).shared:
         model.set_attn_implementation(COUNTED)
     compute_in_model_type(adapted)

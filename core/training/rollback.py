@@ -2,7 +2,7 @@
 
 The halving is a function of the step, written down beside the checkpoints, so that a run that is killed and started again
 takes the same course. A wall at step n was measured on the weights of step n - 1: the checkpoint of that step is bad too,
-and would meet the same wall whatever the learning rate is.
+and would meet the same wall whatever the learning rate is. Nor is it published, however good it looked on held-out groups.
 """
 
 import json
@@ -17,7 +17,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from core.files import write_json
 from core.record import Record
-from core.training.checkpoints import found_checkpoints, latest_checkpoint
+from core.training.checkpoints import drop_best, found_checkpoints, latest_checkpoint
+from core.training.config import GrpoSettings, MethodSettings, PpoSettings
 
 ROLLBACKS = "rollbacks.json"
 HALVED = 0.5
@@ -70,6 +71,11 @@ def roll_back(folder: Path, checkpoints: Path, wall: Wall) -> Rollback | None:
     return made
 
 
+def distrust(folder: Path, wall: Wall) -> None:
+    """Make what was the best before it the best again where a wall was measured on its weights. Raises: StorageError."""
+    drop_best(folder, wall.step - 1, course=len(read_rollbacks(folder)))
+
+
 def slowed(factor: Callable[[int], float], rollbacks: Sequence[Rollback]) -> Callable[[int], float]:
     """A learning rate's course, halved for each rollback from the step on that it went back to."""
 
@@ -97,12 +103,21 @@ def check_figures(step: int, logs: Mapping[str, float]) -> None:
             raise Wall(step, f"the {what} became {logs[name]} at step {step}")
 
 
-def check_kl(step: int, kl: float, limit: float | None) -> None:
+def check_kl(step: int, curves: Mapping[str, float], settings: MethodSettings) -> None:
     """Raises: Wall when a step found the weights before it too far from their start (nats)."""
-    if limit is not None and kl > limit:
-        raise Wall(
-            step, f"the KL to the starting policy was {kl:.3f} at step {step}, above max_kl {limit}", kl=True
-        )
+    if not is_near(curves, settings):
+        reason = f"the KL to the starting policy was {curves['kl']:.3f} at step {step}, above max_kl {_limit(settings)}"
+        raise Wall(step, reason, kl=True)
+
+
+def is_near(figures: Mapping[str, float], settings: MethodSettings) -> bool:
+    """Whether weights are as near to their start as `max_kl` asks: those that are not are never published."""
+    limit = _limit(settings)
+    return limit is None or figures.get("kl", 0.0) <= limit
+
+
+def _limit(settings: MethodSettings) -> float | None:
+    return settings.max_kl if isinstance(settings, GrpoSettings | PpoSettings) else None
 
 
 def check_weights(step: int, model: nn.Module) -> None:

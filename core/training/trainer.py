@@ -30,7 +30,7 @@ from core.training.checkpoints import (
     read_best,
     seal,
 )
-from core.training.config import GrpoSettings, MethodSettings, PpoSettings
+from core.training.config import MethodSettings, PpoSettings
 from core.training.data import TrainingGroup
 from core.training.draws import Draws, Given
 from core.training.methods.group_method import GroupMethod
@@ -45,6 +45,8 @@ from core.training.rollback import (
     check_figures,
     check_kl,
     check_weights,
+    distrust,
+    is_near,
     read_rollbacks,
     roll_back,
     set_rates,
@@ -125,9 +127,12 @@ class GroupTrainer(Trainer):
     def _went_back(self, wall: Wall) -> bool:
         """Whether there was a checkpoint to go back to; else the run ends with the best. Raises: DivergedError."""
         made = None
-        if is_first() and len(self.rollbacks) < self.settings.max_rollbacks:
-            made = roll_back(self.folder, self.folder / CHECKPOINTS, wall)
-        made = from_first(made)
+        if is_first():
+            distrust(self.folder, wall)
+            self.best = read_best(self.folder)
+            if len(self.rollbacks) < self.settings.max_rollbacks:
+                made = roll_back(self.folder, self.folder / CHECKPOINTS, wall)
+        made, self.best = from_first((made, self.best))
         if made is not None:
             self.rollbacks = (*self.rollbacks, made)
             self.write("rollback", made.to, self.total_steps, {}, made.said)
@@ -202,7 +207,7 @@ class GroupTrainer(Trainer):
         step = self.state.global_step
         self.write("eval", step, self.total_steps, metrics | self._left())
         value = metrics.get(self.method.criterion, -float(step))  # nothing held out: the newest is best
-        value = value if math.isfinite(value) else math.inf
+        value = value if math.isfinite(value) and is_near(metrics, self.settings) else math.inf
         if self.best is None or value < self.best.value:
             self.best = keep_best(
                 self.folder, step, value, metrics, self._save_adapter, course=len(self.rollbacks)
@@ -243,8 +248,7 @@ class GroupTrainer(Trainer):
         rate = {"tokens_per_second": tokens / self.pace.step()}
         self.control.should_log = False
         self.write("train", step, self.total_steps, logs | curves | rate | self._left())
-        limit = self.settings.max_kl if isinstance(self.settings, GrpoSettings | PpoSettings) else None
-        check_kl(step, curves.get("kl", 0.0), limit)
+        check_kl(step, curves, self.settings)
         if self.control.should_evaluate or self.control.should_save:
             check_weights(step, self.model)  # type: ignore[arg-type]
 

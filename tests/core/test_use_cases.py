@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from core.config import CONFIGS, load_config
 from core.dataset import ScoredGroup, read_rows
 from core.errors import ConfigError
 from core.language.config import model_config
+from core.training.config import Method
 from core.use_case import UseCaseConfig
 from core.use_cases import USE_CASES, Preset, UseCaseName, use_case_named
 
@@ -67,6 +69,19 @@ def test_every_preset_is_whole_and_names_a_known_model(use_case, preset):
     """Each YAML file loads and validates over default.yaml; its model has a file in configs/models."""
     config = load_config(use_case.config, use_case.name, preset)
     assert config.model == model_config(config.model).name
+
+
+@pytest.mark.parametrize(("use_case", "preset"), PRESETS, ids=lambda value: getattr(value, "name", value))
+def test_how_weights_are_held_is_the_same_in_every_methods_section(use_case, preset):
+    """A preset is for a machine: what fits it for one method must fit it for the others."""
+    config = load_config(use_case.config, use_case.name, preset)
+    held = {
+        method: (settings.dtype, settings.quantization, settings.gradient_checkpointing)
+        for method in get_args(Method)
+        if (settings := getattr(config, method, None)) is not None
+    }
+    assert len(held) >= len(use_case.methods)
+    assert len(set(held.values())) == 1, held
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
     tell = partial(_write, folder) if is_first() else _leave_it
     tell("loading", 0, 0, {})
     packed = choose_quantization(spec.settings.quantization, device)
-    empty = partial(empty_model, model_folder(config), config, spec.adapter)
+    empty = partial(empty_model, model_folder(config), config, spec.adapter, start=spec.start)
     widest = empty(_widest(spec.settings.dtype, device))
     memory = Memory(widest, spec.settings, device, available(device), packed.quantization)
     memory.need_room_for_weights()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
+from core.checkpoint import Checkpoint
 from core.errors import ModelError
 from core.language.config import model_config
 from core.language.group import group_logprobs
@@ -143,3 +144,24 @@ def test_the_estimate_is_what_a_real_pass_keeps(tiny):
     estimated = memory(tiny, SftSettings(batch_size=1))
     ratio = estimated.passes(estimated.settings, [one]) / sum(kept.values())
     assert 0.7 < ratio < 1.05
+
+
+def test_what_is_wrong_with_the_adapter_is_not_blamed_on_the_model(tiny):
+    """Too many layers: the line of the setting alone."""
+    config = model_config(str(tiny))
+    with pytest.raises(ModelError, match=r"^adapter\.top_layers 99 is more than the 2 of "):
+        empty_model(tiny, config, AdapterSettings(top_layers=99), "fp32")
+
+
+def test_a_run_that_goes_on_from_an_adapter_is_judged_by_that_ones_shape(tiny, tmp_path):
+    """Whatever the settings say of new ones; one of another model is refused."""
+    config, wide = model_config(str(tiny)), AdapterSettings(r=32, top_layers=1)
+    new_adapter(load_model(config, "fp32", CPU).model, wide, config).save_pretrained(tmp_path / "start")
+    start = Checkpoint(
+        kind="adapter", path=str(tmp_path / "start"), sha256="", base_model=config.name, method="sft"
+    )
+    asked = AdapterSettings(r=2, top_layers=99)
+    judged = Memory(empty_model(tiny, config, asked, "fp32", start), SftSettings(), CPU, 0).weights()
+    assert judged == Memory(empty_model(tiny, config, wide, "fp32"), SftSettings(), CPU, 0).weights()
+    with pytest.raises(ModelError, match=r"is an adapter of 'other'"):
+        empty_model(tiny, config, asked, "fp32", start.model_copy(update={"base_model": "other"}))

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from core.training.checkpoints import is_whole, latest_checkpoint, read_best, seal
+from core.errors import ModelError
+from core.training.checkpoints import drop_best, is_whole, keep_best, latest_checkpoint, read_best, seal
 from core.training.progress import read_progress
 from core.training.rollback import read_rollbacks
 from core.training.worker import train_here
@@ -112,9 +114,16 @@ def test_a_checkpoint_cut_short_is_never_used(tmp_path, tiny, choices, spec_of, 
 def test_a_run_that_went_back_and_was_killed_takes_the_same_course(
     tmp_path, tiny, choices, spec_of, settings_of
 ):
-    """SIGKILL before and after it goes back, and again: equal bits, and the same rollbacks."""
+    """SIGKILL before and after it goes back, and again: equal bits of the same step, and the same rollbacks."""
     settings = settings_of["grpo"](
-        learning_rate=0.04, scheduler="constant", beta=0.0, save_every=1, max_kl=0.034, epochs=9, max_steps=12
+        learning_rate=0.04,
+        scheduler="constant",
+        beta=0.0,
+        save_every=1,
+        eval_every=1,
+        max_kl=0.034,
+        epochs=9,
+        max_steps=12,
     )
     whole, killed = (spec_of(tiny, choices, tmp_path / name, settings) for name in ("whole", "killed"))
     finish(whole)
@@ -141,8 +150,8 @@ def test_a_seal_names_every_file(tmp_path):
     assert not is_whole(tmp_path)
 
 
-def test_of_two_best_checkpoints_left_by_a_kill_the_better_counts(tmp_path):
-    """A run that went back may publish an earlier step than the one it beats; what is left of that one does not count."""
+def test_of_two_best_checkpoints_the_better_counts(tmp_path):
+    """A run that went back may publish an earlier step than the one it beats; a part of either is an error."""
     for name, step, value in (("step-000004-1", 4, 0.1), ("step-000008-0", 8, 0.2)):
         (tmp_path / "best" / name).mkdir(parents=True)
         (tmp_path / "best" / name / "best.json").write_text(
@@ -151,4 +160,25 @@ def test_of_two_best_checkpoints_left_by_a_kill_the_better_counts(tmp_path):
         seal(tmp_path / "best" / name)
     assert read_best(tmp_path).step == 4
     (tmp_path / "best" / "step-000008-0" / "best.json").unlink()
-    assert read_best(tmp_path).step == 4
+    with pytest.raises(ModelError, match=r"step-000008-0 was cut short or changed: delete"):
+        read_best(tmp_path)
+
+
+def test_what_a_kill_leaves_of_a_beaten_checkpoint_does_not_count(tmp_path, monkeypatch):
+    """It is moved aside before its files go, one after another."""
+
+    def killed(path: Path, **_) -> None:
+        for file in Path(path).glob("*.json"):
+            file.unlink()
+            raise KeyboardInterrupt
+
+    for step in range(2):
+        keep_best(tmp_path, step, 1.0 - step, {}, lambda _: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            drop_best(tmp_path, 1, course=0)
+    assert read_best(tmp_path).step == 0
+    keep_best(tmp_path, 1, 0.0, {}, lambda _: None)
+    drop_best(tmp_path, 1, course=0)
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["step-000000-0"]

@@ -1,6 +1,7 @@
 """A run that meets a wall goes back to its last good checkpoint, says so, and takes another course."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.dataset import read_rows, write_snapshot
 from core.errors import DivergedError
+from core.training.checkpoints import drop_best, keep_best, read_best
+from core.training.config import AdapterSettings
 from core.training.launch import train
 from core.training.progress import append_progress, read_progress
-from core.training.rollback import Rollback, Wall, read_rollbacks, roll_back, slowed
+from core.training.rollback import Rollback, Wall, distrust, read_rollbacks, roll_back, slowed
 from core.training.worker import train_here
 
 
@@ -76,6 +79,72 @@ def test_a_kl_above_the_limit_goes_back_and_the_second_course_stays_below(
     assert rates == {step: 0.04 if step <= made.to else 0.02 for step in range(1, 5)}
 
 
+def published(folder: Path, step: int, value: float, course: int = 0) -> None:
+    keep_best(folder, step, value, {}, lambda stage: (stage / "weights").write_text(str(step)), course=course)
+
+
+def test_the_best_that_a_wall_was_measured_on_gives_way_to_the_one_before(tmp_path):
+    """Of this course only: an earlier course's best was measured by a step that it took."""
+    for step, value in ((0, 0.9), (3, 0.7), (6, 0.5)):
+        published(tmp_path, step, value)
+    assert len(list((tmp_path / "best").iterdir())) == 2
+    drop_best(tmp_path, 6, course=1)
+    assert read_best(tmp_path).step == 6
+    distrust(tmp_path, Wall(7, "too far", kl=True))
+    assert read_best(tmp_path).step == 3
+    drop_best(tmp_path, 0, course=0)
+    published(tmp_path, 0, 0.9)
+    distrust(tmp_path, Wall(1, "no number"))
+    assert read_best(tmp_path).step == 0
+
+
+@pytest.mark.parametrize("max_rollbacks", [0, 1])
+def test_weights_that_broke_the_limit_are_never_published(  # noqa: PLR0917
+    tmp_path, tiny, choices, spec_of, settings_of, max_rollbacks
+):
+    """With nothing held out the newest weights are the best: those of the step before the one that met the wall."""
+    rows = [row for row in read_rows(choices) if row["split"] == "train"]
+    snapshot = write_snapshot(tmp_path / "rows", "choices", rows)
+    settings = settings_of["grpo"](
+        learning_rate=0.04,
+        scheduler="constant",
+        beta=0.0,
+        save_every=1,
+        eval_every=1,
+        max_kl=0.02,
+        epochs=9,
+        max_rollbacks=max_rollbacks,
+    )
+    adapter = AdapterSettings(r=8)
+    tuned = train_here(spec_of(tiny, snapshot, tmp_path / "run", settings, adapter=adapter))
+    wall = int(re.search(r"^stopped at step (\d+)", tuned.notes["stopped"])[1])
+    kls = {
+        line.step: line.metrics["kl"]
+        for line in read_progress(tmp_path / "run")
+        if line.phase == "train" and line.step <= wall
+    }
+    assert kls[wall] > 0.02
+    assert 0 < tuned.notes["best_step"] == wall - 2
+    assert kls[wall - 1] <= 0.02
+
+
+def test_a_look_that_finds_weights_beyond_the_limit_makes_them_no_best(
+    tmp_path, tiny, choices, spec_of, settings_of
+):
+    """The last step is measured by no other: its look alone can say that it went too far."""
+    settings = settings_of["grpo"](
+        learning_rate=0.02, scheduler="constant", beta=0.0, max_kl=0.01, max_steps=1, seed=1
+    )
+    adapter = AdapterSettings(r=8)
+    kept = train_here(spec_of(tiny, choices, tmp_path / "run", settings, adapter=adapter))
+    last = next(
+        line.metrics for line in read_progress(tmp_path / "run") if (line.phase, line.step) == ("eval", 1)
+    )
+    assert last["kl"] > 0.01
+    assert last["regret_greedy"] < kept.metrics["regret_greedy"]
+    assert kept.notes["best_step"] == 0
+
+
 @pytest.fixture
 def poisoned(tmp_path, tiny, choices):
     """A model for which '~' is no number, and rows of which one holds it."""
@@ -100,7 +169,7 @@ def test_a_poisoned_batch_ends_the_run_with_the_best_so_far(tmp_path, poisoned, 
     assert [rollback.wall for rollback in made] == [made[0].wall] * 2
     assert f"the loss became nan at step {made[0].wall}" in made[0].said
     assert tuned.notes["stopped"].startswith(f"stopped at step {made[0].wall}, after 2 rollbacks: the loss")
-    assert 0 < tuned.notes["best_step"] < made[0].wall
+    assert 0 < tuned.notes["best_step"] < made[0].wall - 1
     assert json.dumps(tuned.metrics).find("NaN") == -1
 
 

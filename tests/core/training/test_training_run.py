@@ -168,7 +168,7 @@ def test_a_best_checkpoint_cut_short_is_refused(tmp_path, tiny, choices, spec_of
     """A run that goes on can't publish half an adapter, nor forget what it was to beat: one line with the folder."""
     spec = spec_of(tiny, choices, tmp_path / "run", settings_of["sft"](epochs=1))
     train_here(spec)
-    (file,) = (tmp_path / "run" / "best").glob(f"*/{name}")
+    file = max((tmp_path / "run" / "best").glob(f"*/{name}"))
     file.write_bytes(file.read_bytes()[:20])
     with pytest.raises(
         ModelError, match=rf"{file.parent} was cut short .*: delete {tmp_path / 'run'} and train again"
