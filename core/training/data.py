@@ -95,6 +95,8 @@ def load_groups(
 ) -> GroupData:
     """A snapshot's groups, tokenised; rows that can't be trained on are left out and counted.
 
+    An id stands for one row, the first that can be used: what is drawn for a group is drawn, seeded and kept by it.
+
     Raises: DataError when nothing is left to train on, or a row breaks the contract; SnapshotError.
     """
     train: list[TrainingGroup] = []
@@ -102,15 +104,17 @@ def load_groups(
     dropped: Counter[str] = Counter()
     broken: set[str] = set()
     known: Counter[Known] = Counter()
-    ages = AgeLimits.of(snapshot, settings)
+    ages, seen = AgeLimits.of(snapshot, settings), set[str]()
     for values in read_rows(snapshot):
         row = _row(values, snapshot)
         group = _tokenise(row, tokenizer, settings)
         reason = ages.too_old(row) or unusable(row, group.tokens, settings, context_length)
+        reason = reason or ("id twice" if row.id in seen else None)
         if reason:
             dropped[reason] += 1
             broken.add(_session(row))
         else:
+            seen.add(row.id)
             if active_guards(settings):
                 group = replace(group, behaviour=token_behaviour(row, group.tokens, known))
             (train if row.split == "train" else held_out).append(group)

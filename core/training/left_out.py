@@ -70,7 +70,8 @@ def _rewards(row: ScoredGroup) -> list[float]:
 def _no_target(row: ScoredGroup, tokens: TokenGroup, settings: Any) -> str | None:
     del settings
     usable = all(0 <= weight < math.inf for weight in row.weights)  # NaN is not
-    return None if usable and (len(tokens.completions) == 1 or sum(row.weights) > 0) else "no weights"
+    wanted = sum(row.weights) > 0 if row.weights else len(tokens.completions) == 1
+    return None if usable and wanted else "no weights"
 
 
 def _no_advantage(row: ScoredGroup, tokens: TokenGroup, settings: GrpoSettings) -> str | None:

@@ -12,9 +12,9 @@ from core.training.config import GrpoSettings, MethodSettings, PpoSettings
 class GroupOrder(Sampler[int]):
     """The whole run's order of groups: every epoch a new shuffle, decided by the seed alone.
 
-    With several updates on one draw of completions each batch comes several times in a row (GRPO), or all groups are
-    drawn for at once and passed over for `epochs` (PPO online). Then all batches are whole: groups that are left over
-    wait for another draw, and fewer groups than one batch come several times.
+    With several updates on one draw of completions each batch comes several times in a row (GRPO that draws), or all
+    groups are drawn for at once and passed over for `epochs` (PPO online). Then all batches are whole, and none is left
+    out: the last one is filled up with the groups that came first.
     """
 
     updates: int
@@ -22,14 +22,14 @@ class GroupOrder(Sampler[int]):
 
     def __init__(self, groups: int, settings: MethodSettings) -> None:
         stream, size = np.random.default_rng(settings.seed), settings.batch_size
-        repeats = settings.num_iterations if isinstance(settings, GrpoSettings) else 1
+        repeats = _updates(settings)
         everything = isinstance(settings, PpoSettings) and settings.source == "online"
         draws = settings.iterations if isinstance(settings, PpoSettings) and everything else 1
         batches: list[list[int]] = []
         for _ in range(draws):
             order = np.concatenate([stream.permutation(groups) for _ in range(settings.epochs)])
             if repeats > 1 or everything:
-                order = np.resize(order, max(len(order) // size, 1) * size)
+                order = np.resize(order, math.ceil(len(order) / size) * size)
             batches += [order[start : start + size].tolist() for start in range(0, len(order), size)]
         self.updates = len(batches) // draws if everything else repeats
         self._order: list[int] = [item for batch in batches for _ in range(repeats) for item in batch]
@@ -64,6 +64,12 @@ class MicroBatches(Sampler[list[int]]):
     def idle(self, step: int) -> bool:
         """Whether nothing of a step (from 0) is this process's own."""
         return self._sizes[step] <= self._rank
+
+
+def _updates(settings: MethodSettings) -> int:
+    """How often in a row a batch is trained on: only what was drawn for it is worth a second update."""
+    drawing = isinstance(settings, GrpoSettings) and settings.estimator in ("sampled", "online")
+    return settings.num_iterations if drawing and isinstance(settings, GrpoSettings) else 1
 
 
 def learning_rate_factor(settings: MethodSettings, steps: int) -> Callable[[int], float]:

@@ -124,6 +124,40 @@ def test_targets_are_normalised_and_a_lone_completion_needs_none(tmp_path, token
     assert load_groups(snapshot, tokenizer, settings_of["sft"](), 64).train[0].weights == (1.0,)
 
 
+def test_a_completion_of_no_weight_is_not_imitated(tmp_path, tokenizer, settings_of):
+    """Alone or among others: what is to be imitated by 0 teaches nothing, and is counted."""
+    rows = [
+        row("text", completions=[" AB"], rewards=[]),
+        row("none", completions=[" AC"], weights=[0.0], rewards=[]),
+    ]
+    data = load_groups(write_snapshot(tmp_path / "rows", "sft", rows), tokenizer, settings_of["sft"](), 64)
+    assert ([group.id for group in data.train], data.dropped) == (["text"], {"no weights": 1})
+
+
+@pytest.mark.parametrize("method", ["sft", "grpo", "dpo", "kto"])
+def test_an_id_stands_for_one_row(tmp_path, tokenizer, settings_of, method):
+    """What is drawn for a group is kept by its id: another row of the same one is left out, counted."""
+    rows = [
+        row("bad", prompt=""),
+        *(
+            row(name, prompt=f"{place}:", weights=[0.5, 0.5])
+            for place, name in enumerate(["a", "b", "a", "bad"])
+        ),
+    ]
+    data = load_groups(write_snapshot(tmp_path / "rows", method, rows), tokenizer, settings_of[method](), 64)
+    assert [group.id for group in data.train] == ["a", "b", "bad"]
+    assert data.dropped == {"empty prompt": 1, "id twice": 1}
+
+
+def test_a_session_with_an_id_twice_is_not_whole(tmp_path, tokenizer, settings_of):
+    """One of its decisions goes, and so does the session."""
+    one = {"completions": [" A"], "rewards": [1.0], "metadata": {"session": "s"}}
+    rows = [row("a", **one), row("a", **one), row("b", completions=[" A"], rewards=[0.0])]
+    data = load_groups(write_snapshot(tmp_path / "rows", "ppo", rows), tokenizer, settings_of["ppo"](), 64)
+    assert [group.id for group in data.train] == ["b"]
+    assert data.dropped == {"id twice": 1, "session incomplete": 1}
+
+
 def test_choices_and_single_completions_do_not_mix(tmp_path, tokenizer, settings_of):
     """Their losses are means over different things."""
     rows = [row("choice", weights=[1.0, 0.0]), row("text", completions=[" AB"], rewards=[])]

@@ -25,6 +25,25 @@ def test_batches_repeat_for_several_updates_on_one_draw(settings_of):
     assert set(order[:4]).isdisjoint(order[12:16])
 
 
+def test_only_what_was_drawn_for_a_batch_comes_several_times(settings_of):
+    """The expectation over a choice and logged completions are what they are: one update each, all ten groups once."""
+    for estimator in ("exact", "logged"):
+        order = list(GroupOrder(10, settings_of["grpo"](epochs=1, num_iterations=3, estimator=estimator)))
+        assert sorted(order) == list(range(10))
+
+
+def test_no_group_is_left_out_where_batches_are_whole(settings_of):
+    """10 groups in batches of 4, two updates each: three batches, the last filled up by the first two groups."""
+    order = list(GroupOrder(10, settings_of["grpo"](epochs=1, num_iterations=2, estimator="online")))
+    assert len(order) == 24
+    assert order[16:20] == order[20:24]
+    assert order[18:20] == order[:2]
+    assert set(order) == set(range(10))
+    ppo = list(GroupOrder(10, settings_of["ppo"](epochs=1, source="online", iterations=2)))
+    assert len(ppo) == 24
+    assert set(ppo[:12]) == set(ppo[12:]) == set(range(10))
+
+
 def test_the_learning_rate_rises_and_falls(settings_of):
     """10 steps, 2 of warm-up: a half, whole, then linearly towards 0, which it never wastes a step on."""
     factor = learning_rate_factor(settings_of["sft"](warmup_ratio=0.2), 10)
