@@ -77,6 +77,10 @@ def rollouts(
         raise DataError(
             "a completion is chosen among answers or written by json_schema, not both: leave one out"
         )
+    if choices is not None and settings.stop:
+        raise DataError(
+            "a choice ends with its answer, and a text of stop would cut one short: leave stop empty"
+        )
     drawn: list[Rollout] = []
     together = max(1, batch // count)
     with answering(model), merged(model):

@@ -18,7 +18,7 @@ class SamplingSettings(Record):
     max_tokens: int = Field(default=128, ge=1)
     """Tokens of a completion at most, the stop token included; a completion cut here is not finished."""
     stop: tuple[str, ...] = ()
-    """Texts that end a completion; the tokenizer's own end always does."""
+    """Texts that end a completion that is written freely; the tokenizer's own end always does."""
     json_schema: dict[str, Any] | None = None
     """Answers are JSON that this schema accepts, written with one space after `,` and `:` and none elsewhere."""
 
@@ -27,6 +27,14 @@ class SamplingSettings(Record):
         if "" in self.stop:
             raise ValueError(
                 "stop holds an empty text, which ends every completion before it begins: remove it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _json_ends_by_itself(self) -> Self:
+        if self.stop and self.json_schema is not None:
+            raise ValueError(
+                "json_schema says itself where an answer ends, and a text of stop would cut one short: leave stop empty"
             )
         return self
 

@@ -16,7 +16,7 @@ from core.language.tokens import completion_text
 from core.training.config import OnlineSettings
 from core.training.data import TrainingGroup
 from core.training.reference import StartWeights, attach, reference_logprobs
-from core.training.rewarding import reward_of
+from core.training.rewarding import before_stop, reward_of
 
 HELD_OUT = -1
 """The step of draws for held-out prompts: always the same random numbers, so that looks differ by the policy only."""
@@ -97,8 +97,9 @@ class Answers:
         return self._reward(group.row, [self._text(tokens) for tokens in completions])
 
     def _text(self, tokens: tuple[int, ...]) -> str:
-        """Without the token that ended it."""
-        return completion_text(self._tokenizer, tokens[:-1] if tokens[-1] in self._stops else tokens)
+        """Without the token or the stop text that ended it: what rewards and rows know."""
+        text = completion_text(self._tokenizer, tokens[:-1] if tokens[-1] in self._stops else tokens)
+        return before_stop(text, self._online.sampling.stop)
 
 
 def figures(answered: Sequence[Answered]) -> dict[str, float]:

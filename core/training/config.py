@@ -105,8 +105,9 @@ class OnlineSettings(Record):
     """free: whatever the policy writes. listed: one of the row's own completions, chosen among them token by token."""
     reward: str = "listed"
     """listed: a completion that is one of the row's own earns that one's reward. `package.module:function`: imported by
-    the training process and called with a prompt, its completions' texts (without the token that ended them) and the
-    row's metadata; it returns one number for each, or None or NaN for those it can't score."""
+    the training process and called with a prompt, its completions' texts and the row's metadata; it returns one number for
+    each, or None or NaN for those it can't score. Either way a text has lost what ended it: the token that ends a
+    completion, or a text of `sampling.stop` with all that came after it. The row's own completions may end with it."""
     unlisted_reward: float = 0.0
     """What 'listed' gives any other completion."""
     train_cut: bool = False
@@ -125,6 +126,15 @@ class OnlineSettings(Record):
         if self.answers == "listed" and self.sampling.json_schema is not None:
             raise ValueError(
                 "answers 'listed' leaves nothing for sampling.json_schema to rule: choose one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_choice_ends_by_itself(self) -> Self:
+        if self.answers == "listed" and self.sampling.stop:
+            raise ValueError(
+                "answers 'listed' end where the row's completions end, and a text of sampling.stop would cut one short: "
+                "leave stop empty, or write answers 'free'"
             )
         return self
 

@@ -28,19 +28,33 @@ _FAILURES = (
 
 
 def reward_of(settings: OnlineSettings, end: str) -> Reward:
-    """The reward that settings name; `end` is the text of the token that ends a completion. Raises: ConfigError."""
+    """The reward that settings name, of texts without what ended them: neither the token whose text is `end`, nor a text of
+    `sampling.stop` (`before_stop`). Raises: ConfigError.
+    """
     if settings.reward == "listed":
-        return _listed(settings.unlisted_reward, end)
+        return _listed(settings.unlisted_reward, (end, *settings.sampling.stop))
     return _called(settings.reward)
 
 
-def _listed(unlisted: float, end: str) -> Reward:
+def before_stop(text: str, stops: Sequence[str]) -> str:
+    """What a completion says: all before the first stop text. The token that completes one may say more after it."""
+    places = [place for place in map(text.find, stops) if place >= 0]
+    return text[: min(places)] if places else text
+
+
+def _listed(unlisted: float, ends: Sequence[str]) -> Reward:
     def reward(row: ScoredGroup, texts: Sequence[str]) -> list[float]:
         known = zip(row.completions, row.rewards, strict=True)
-        worth = {text.removesuffix(end): math.nan if value is None else value for text, value in known}
+        worth = {_without(ends, text): math.nan if value is None else value for text, value in known}
         return [worth.get(text, unlisted) for text in texts]
 
     return reward
+
+
+def _without(ends: Sequence[str], text: str) -> str:
+    for end in ends:
+        text = text.removesuffix(end)
+    return text
 
 
 def _called(path: str) -> Reward:

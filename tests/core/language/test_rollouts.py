@@ -297,6 +297,9 @@ def test_what_can_not_be_drawn_is_refused(speaker, tokenizer):
     refused(DataError, "without a token", prompts=[()], max_tokens=4)
     refused(DataError, "without a legal answer", choices=[[], [(1,)], [(1,)]], max_tokens=4)
     refused(DataError, "needs 4 tokens and max_tokens is 3", choices=[[(1, 2, 3, 4)]] * 3, max_tokens=3)
+    refused(
+        DataError, "a text of stop would cut one short", choices=[[(1, 2)]] * 3, max_tokens=3, stop=("a",)
+    )
     refused(DataError, "beyond the model's 291", choices=[[(291,)]] * 3, max_tokens=3)
     refused(DataError, "not both", choices=[[(1,)]] * 3, max_tokens=3, json_schema=SCHEMA)
     refused(

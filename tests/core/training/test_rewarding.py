@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from core.dataset import ScoredGroup
 from core.errors import ConfigError, DataError, TrainingError
 from core.training.config import OnlineSettings
-from core.training.rewarding import reward_of
+from core.training.rewarding import before_stop, reward_of
 
 ROW = ScoredGroup(
     id="one",
@@ -113,6 +113,23 @@ def test_only_a_path_or_listed_can_be_set(path):
 
 
 def test_answers_are_chosen_or_written_by_a_schema():
-    """Not both."""
+    """Not both; and neither ends at a text in the middle of it."""
     with pytest.raises(ValidationError, match="json_schema"):
         OnlineSettings(answers="listed", sampling={"json_schema": {"type": "object"}})
+    with pytest.raises(ValidationError, match=r"sampling\.stop would cut one short: leave stop empty"):
+        OnlineSettings(answers="listed", sampling={"stop": ["A"]})
+    with pytest.raises(ValidationError, match="json_schema says itself where an answer ends"):
+        OnlineSettings(sampling={"stop": ["}"], "json_schema": {"type": "object"}})
+
+
+def test_listed_completions_may_end_with_a_stop_text():
+    """The row has ' A;' and ' B' for the stop text ';': both are known by what comes before it."""
+    row = ROW.model_copy(update={"completions": (" A;", " B", " C;<end>"), "rewards": (0.25, 1.0, 0.5)})
+    reward = reward_of(OnlineSettings(sampling={"stop": [";"]}), "<end>")
+    assert reward(row, [" A", " B", " C", ";"]) == [0.25, 1.0, 0.5, 0.0]
+
+
+def test_a_text_ends_before_its_first_stop_text():
+    """Whatever follows in the same token; a text without one is whole."""
+    assert before_stop("a\n\nb", ["b", "\n\n"]) == "a"
+    assert before_stop("a", ["b"]) == before_stop("a", []) == "a"
