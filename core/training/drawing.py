@@ -1,11 +1,13 @@
 """Which draws a method's settings ask for, and what became of them over a run."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from core.errors import TrainingError
 from core.training.answers import Answers
 from core.training.config import GrpoSettings, MethodSettings, PpoSettings, online
 from core.training.data import GroupData
@@ -39,11 +41,38 @@ def draws_of(
 
 
 def drawn_said(folder: Path) -> str:
-    """What a person should know about the completions that a run drew; nothing where it drew none."""
-    lines = [line.metrics for line in read_progress(folder) if line.phase == "train"]
+    """What a person should know about the completions that a run drew; nothing where it drew none.
+
+    Raises: TrainingError when not one of them could be trained on.
+    """
+    told = read_progress(folder)
+    lines = [line.metrics for line in told if line.phase == "train"]
     lost = {name: [line[name] for line in lines if name in line] for name in _WORDS}
     parts = [words.format(np.mean(lost[name])) for name, words in _WORDS.items() if any(lost[name])]
-    return f"of the completions and groups that were drawn, {', '.join(parts)}" if parts else ""
+    said = [f"of the completions and groups that were drawn, {', '.join(parts)}"] if parts else []
+    if lost["equal_rewards"] and min(lost["equal_rewards"]) == 1:
+        said.append(_nothing_taught(lines))
+    looks = [line.metrics for line in told if line.phase == "eval"]
+    if looks and all(look.get("unanswered") == 1 for look in looks):
+        said.append(
+            "no look had a usable answer to a held-out prompt, so no checkpoint could be compared with the start: raise "
+            "online.sampling.max_tokens, or look at the reward"
+        )
+    return "; ".join(said)
+
+
+def _nothing_taught(lines: Sequence[Mapping[str, float]]) -> str:
+    """Raises: TrainingError when the reason is that nothing was whole and scored, which no reward can change."""
+    if not any("reward" in line for line in lines):
+        cut, unscored = (np.mean([line[name] for line in lines]) for name in ("cut", "unscored"))
+        raise TrainingError(
+            f"no completion of the whole run can be trained on: {cut:.0%} were cut at max_tokens and {unscored:.0%} had no "
+            "score; raise online.sampling.max_tokens, or look at the reward"
+        )
+    return (
+        f"no draw of the whole run taught anything: in all {len(lines)} steps the completions of each prompt earned the "
+        "same, or fewer than two could be used; look at the reward, or raise online.sampling.temperature"
+    )
 
 
 _WORDS = {

@@ -14,6 +14,8 @@ class Drawn:
     groups: Sequence[TrainingGroup]
     weight: float = 1.0
     """What the batch's mean is multiplied by: those who add nothing to it count in it."""
+    counted: int | None = None
+    """What the batch's mean is over, those who add nothing included; None: what the method counts."""
     curves: Mapping[str, float] = field(default_factory=dict)
 
 

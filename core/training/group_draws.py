@@ -23,7 +23,7 @@ class GroupDraws:
         usable = sum(self._size(one.group) for one in answered)
         weight = sum(map(self._size, teaching)) / usable if usable else 0.0
         idle = 1 - len(teaching) / len(answered)
-        return Drawn(teaching, weight, figures(answered) | {"equal_rewards": idle})
+        return Drawn(teaching, weight, usable, figures(answered) | {"equal_rewards": idle})
 
     def held_out(self, groups: Sequence[TrainingGroup]) -> Sequence[TrainingGroup]:
         """Those with a usable completion."""

@@ -31,7 +31,8 @@ class SessionDraws:
         if iteration != self._iteration:
             self._answer_all(iteration)
             self._iteration = iteration
-        return Drawn([self._kept[group.id] for group in groups if group.id in self._kept], 1.0, self._curves)
+        whole = [self._kept[group.id] for group in groups if group.id in self._kept]
+        return Drawn(whole, curves=self._curves)
 
     def held_out(self, groups: Sequence[TrainingGroup]) -> Sequence[TrainingGroup]:
         """Those with a usable answer."""

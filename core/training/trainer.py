@@ -3,7 +3,6 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer
 
 from core.errors import DivergedError
 from core.files import writing
-from core.language.group import group_logprobs
 from core.language.row import slices
 from core.training.arguments import training_arguments
-from core.training.batch import GroupBatch
 from core.training.checkpoints import (
     CHECKPOINTS,
     Best,
@@ -54,8 +51,8 @@ from core.training.rollback import (
 )
 from core.training.schedule import GroupOrder, MicroBatches, learning_rate_factor
 from core.training.value_head import (
+    computed,
     load_value_head,
-    logprobs_and_values,
     save_value_head,
     set_own_learning_rate,
     value_head,
@@ -168,10 +165,9 @@ class GroupTrainer(Trainer):
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         """The method's loss on one pass's groups, as its part of the loss of all passes and processes."""
-        drawn, share = self.draws.batch(inputs["groups"], self.state.global_step), inputs["share"]
+        drawn, share = inputs["drawn"], inputs["share"]
         loss, curves = self._loss(model, drawn.groups)
-        tokens = sum(group.tokens.computed for group in drawn.groups)
-        self._figures.add({**drawn.curves, **curves}, share, tokens)
+        self._figures.add(curves, share, sum(group.tokens.computed for group in drawn.groups))
         return loss * (
             drawn.weight * share * rank_and_processes()[1]
         )  # gradients are averaged over processes
@@ -179,12 +175,17 @@ class GroupTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], None]:
-        """A step's passes, each with its share of what the step's loss is a mean over, on all processes."""
+        """A step's passes, drawn, each with its share of what the step's loss is a mean over, on all processes."""
         passes, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        idle = self._passes.idle(self.state.global_step)
-        counts = [0 if idle else self.method.counted(one["groups"]) for one in passes]
-        (total,) = sums([sum(counts)])
-        return [one | {"share": count / total} for one, count in zip(passes, counts, strict=True)], None
+        step = self.state.global_step
+        own = 0 if self._passes.idle(step) else 1
+        for one in passes:
+            drawn = one["drawn"] = self.draws.batch(one["groups"], step)
+            self._figures.add(drawn.curves, own * len(one["groups"]), 0)
+            counted = self.method.counted(drawn.groups) if drawn.counted is None else drawn.counted
+            one["count"] = own * counted
+        total = sums([sum(one["count"] for one in passes)])[0] or 1
+        return [one | {"share": one["count"] / total} for one in passes], None
 
     def _loss(
         self, model: torch.nn.Module, groups: Sequence[TrainingGroup]
@@ -192,7 +193,7 @@ class GroupTrainer(Trainer):
         if not groups:  # nothing that was drawn teaches anything: a step with no gradient
             trained = [weight.sum() for weight in model.parameters() if weight.requires_grad]
             return torch.stack(trained).sum() * 0.0, {}
-        logprobs_N, batch = self._computed(model, groups)
+        logprobs_N, batch = computed(model, groups, self.args.device, values=self.method.needs_values)
         return self.method.loss(logprobs_N, batch, self.state.global_step)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -205,8 +206,11 @@ class GroupTrainer(Trainer):
     def _looked(self) -> dict[str, float]:
         metrics = self.look(self.held_out) if self.held_out else {}
         step = self.state.global_step
-        self.write("eval", step, self.total_steps, metrics | self._left())
-        value = metrics.get(self.method.criterion, -float(step))  # nothing held out: the newest is best
+        value = metrics.get(self.method.criterion, math.nan) if self.held_out else -float(step)
+        said = (
+            "" if math.isfinite(value) else f"the look at step {step} measured nothing: it can't be the best"
+        )
+        self.write("eval", step, self.total_steps, metrics | self._left(), said)
         value = value if math.isfinite(value) and is_near(metrics, self.settings) else math.inf
         if self.best is None or value < self.best.value:
             self.best = keep_best(
@@ -216,26 +220,21 @@ class GroupTrainer(Trainer):
 
     @torch.no_grad()
     def look(self, groups: Sequence[TrainingGroup]) -> dict[str, float]:
-        """Means of the method's held-out figures over groups."""
+        """Means of the method's held-out figures over groups; `unanswered` is the share of those that have none."""
         model: torch.nn.Module = self.model  # type: ignore[assignment]
         training = model.training
         model.eval()
         figures: dict[str, list[float]] = defaultdict(list)
-        groups = self.draws.held_out(groups)
+        asked, groups = len(groups), self.draws.held_out(groups)
         for part in slices([group.tokens for group in groups], EVALUATION_TOKENS):
-            logprobs_N, batch = self._computed(model, groups[part])
+            logprobs_N, batch = computed(
+                model, groups[part], self.args.device, values=self.method.needs_values
+            )
             for name, values_B in self.method.look(logprobs_N, batch).items():
                 figures[name] += values_B.tolist()
         model.train(training)
-        return {name: float(np.mean(values)) for name, values in figures.items()}
-
-    def _computed(self, model: torch.nn.Module, groups: Sequence[TrainingGroup]) -> tuple[Tensor, GroupBatch]:
-        """Log-probabilities of a batch's completion tokens, and the batch, with values where the method needs them."""
-        batch = GroupBatch.of(groups, self.args.device)
-        if not self.method.needs_values:
-            return group_logprobs(model, batch.tokens, **batch.distribution), batch
-        logprobs_N, values_B = logprobs_and_values(model, batch.tokens, **batch.distribution)
-        return logprobs_N, replace(batch, values_B=values_B)
+        drawn = {} if isinstance(self.draws, Given) else {"unanswered": 1 - len(groups) / asked}
+        return drawn | {name: float(np.mean(values)) for name, values in figures.items()}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Send one step's curves on. Raises: Wall when they can't be trusted."""

@@ -1,6 +1,7 @@
 """The value head of PPO: what a session is still worth, read from the model's last hidden state at a prompt's end."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from core.errors import ModelError, one_line
 from core.language.group import group_logprobs
 from core.language.row import TokenGroup
+from core.training.batch import GroupBatch
+from core.training.data import TrainingGroup
 
 VALUE_HEAD = "value_head.safetensors"
 """Beside the adapter's weights: in checkpoints, and in the folder that is published."""
@@ -72,6 +75,17 @@ def set_own_learning_rate(optimizer: torch.optim.Optimizer, head: ValueHead, rat
     for group in optimizer.param_groups:
         group["params"] = [value for value in group["params"] if id(value) not in own]
     optimizer.add_param_group({"params": list(head.parameters()), "lr": rate, "weight_decay": 0.0})
+
+
+def computed(
+    model: nn.Module, groups: Sequence[TrainingGroup], device: torch.device, *, values: bool
+) -> tuple[Tensor, GroupBatch]:
+    """Log-probabilities of groups' completion tokens (N,), and the groups as a batch, with `values` where those are wanted."""
+    batch = GroupBatch.of(groups, device)
+    if not values:
+        return group_logprobs(model, batch.tokens, **batch.distribution), batch
+    logprobs_N, values_B = logprobs_and_values(model, batch.tokens, **batch.distribution)
+    return logprobs_N, replace(batch, values_B=values_B)
 
 
 def logprobs_and_values(

@@ -23,7 +23,10 @@ class _Kto:
         self.settings = settings
 
     def loss(self, logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """The mean over all completions of the batch, whichever group they come from."""
+        """The mean over all completions of the batch, whichever group they come from.
+
+        The reference point is that of the pass: of fewer completions where a step is spread over several.
+        """
         del step
         losses_B_G, ratios_B_G, wanted_B_G, point = self._completions(logprobs_N, batch)
         legal_B_G = batch.legal_B_G
