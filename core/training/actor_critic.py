@@ -31,9 +31,9 @@ def gae(
 def ppo_value(
     values_D: Tensor, returns_D: Tensor, old_D: Tensor, *, clip_range: float | None = None
 ) -> Tensor:
-    """The value loss: the squared error of Schulman et al. 2017, eq. 9; a scalar, in units of reward squared.
+    """The value loss: the squared error of Schulman et al. 2017, eq. 9; a scalar, in the square of the values' unit.
 
-    With `clip_range` (in units of reward) a value may move only that far from the old one before its gradient ends: the
+    With `clip_range` (in the values' unit) a value may move only that far from the old one before its gradient ends: the
     larger of the two errors, as in OpenAI's baselines. Not from the paper; None leaves it out.
     """
     errors_D = (values_D - returns_D).square()

@@ -27,7 +27,9 @@ class GroupBatch:
     mismatched_B_G: Tensor
     """Completions of another prompt: for KTO's reference point only."""
     values_B: Tensor | None = None
-    """What the value head expects at each prompt's end (PPO only)."""
+    """What the value head expects at each prompt's end, in units of reward (PPO only)."""
+    value_scale: Tensor | float = 1.0
+    """The value head's unit: how large a usual difference of returns is, in units of reward."""
 
     @classmethod
     def of(cls, groups: Sequence[TrainingGroup], device: torch.device | str = "cpu") -> Self:

@@ -258,9 +258,10 @@ class PpoSettings(TrainingSettings):
     lam: float = Field(default=0.95, ge=0, le=1)
     """lambda of generalised advantage estimation (Schulman et al. 2016): 0 trusts the values, 1 the rewards."""
     value_coefficient: float = Field(default=0.5, ge=0)
-    """c1 of eq. 9: the weight of the value head's squared error."""
+    """c1 of eq. 9: the weight of the value head's squared error. Errors are in units of the standard deviation of the first
+    returns, so it means the same whatever rewards are counted in."""
     value_clip_range: float | None = Field(default=None, gt=0)
-    """How far a value may move from the old one, in units of reward; null: no limit (the paper has none)."""
+    """How far a value may move from the old one, in the same units; null: no limit (the paper has none)."""
     value_learning_rate: float = Field(default=1e-3, gt=0)
     """The value head's own step: it starts from nothing."""
     whiten: bool = True

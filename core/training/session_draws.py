@@ -11,7 +11,8 @@ from core.training.config import PpoSettings
 from core.training.data import TrainingGroup
 from core.training.draws import Drawn
 from core.training.schedule import GroupOrder
-from core.training.sessions import advantages_of, prompt_values, session_of, whitened
+from core.training.sessions import advantages_of, prompt_values, scale_values, session_of, whitened
+from core.training.value_head import value_head
 
 
 class SessionDraws:
@@ -28,7 +29,9 @@ class SessionDraws:
     def batch(self, groups: Sequence[TrainingGroup], step: int) -> Drawn:
         """The decisions of sessions whose every answer can be used. Raises: TrainingError when there is none."""
         iteration = step // self._updates
-        if iteration != self._iteration:
+        head = value_head(self._model)
+        went_back = head is not None and head.new  # to the run's start
+        if went_back or iteration != self._iteration:
             self._answer_all(iteration)
             self._iteration = iteration
         whole = [self._kept[group.id] for group in groups if group.id in self._kept]
@@ -48,6 +51,7 @@ class SessionDraws:
                 f"max_tokens and {told['unscored']:.0%} had no score; raise online.sampling.max_tokens, or look at the "
                 "reward"
             )
+        scale_values(self._model, whole, self._settings)
         with answering(self._model):
             values = prompt_values(self._model, whole)
         valued = advantages_of(whole, values, self._settings)

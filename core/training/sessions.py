@@ -1,4 +1,4 @@
-"""What each logged decision was worth: advantages over the sessions they belong to, by the value head of the start."""
+"""What each decision was worth: advantages over the sessions they belong to, by the value head as it is."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from core.training.batch import padded
 from core.training.config import PpoSettings
 from core.training.data import Decision, GroupData, TrainingGroup
 from core.training.reference import EVALUATION_TOKENS
-from core.training.value_head import logprobs_and_values
+from core.training.value_head import logprobs_and_values, value_head
 
 
 def with_advantages(model: torch.nn.Module, data: GroupData, settings: PpoSettings) -> GroupData:
@@ -20,6 +20,7 @@ def with_advantages(model: torch.nn.Module, data: GroupData, settings: PpoSettin
 
     `whiten` brings the advantages of the training decisions to mean 0 and deviation 1, and the held-out ones by the same.
     """
+    scale_values(model, data.train, settings)
     train, held_out = (
         advantages_of(groups, prompt_values(model, groups), settings) if groups else []
         for groups in (data.train, data.held_out)
@@ -27,6 +28,15 @@ def with_advantages(model: torch.nn.Module, data: GroupData, settings: PpoSettin
     if settings.whiten:
         train, held_out = whitened(train, train), whitened(held_out, train)
     return replace(data, train=tuple(train), held_out=tuple(held_out))
+
+
+def scale_values(model: torch.nn.Module, groups: Sequence[TrainingGroup], settings: PpoSettings) -> None:
+    """Bring a new value head to the size of these sessions' discounted returns; one that has met returns keeps its own."""
+    head = value_head(model)
+    if head is not None and head.new:
+        whole = settings.model_copy(update={"lam": 1.0})  # advantages over values of 0 are then the returns
+        valued = advantages_of(groups, [0.0] * len(groups), whole)
+        head.scale_to(torch.tensor([_decision(group).target for group in valued]))
 
 
 @torch.no_grad()

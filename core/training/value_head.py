@@ -18,20 +18,51 @@ from core.training.data import TrainingGroup
 
 VALUE_HEAD = "value_head.safetensors"
 """Beside the adapter's weights: in checkpoints, and in the folder that is published."""
+ROUNDING = 1e-6
+"""The part of their size by which equal returns may differ."""
 
 
 class ValueHead(nn.Module):
-    """A linear map from hidden states to values in units of reward; it starts at 0 everywhere."""
+    """Values in units of reward: `mean` + `scale` x a linear map of hidden states, which starts at 0 everywhere.
+
+    Mean and scale are those of the first returns that it meets, and stay: what the map has to learn, and so what it asks
+    of the weights it shares with the policy, is of the size of 1 whatever rewards are counted in.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    returns: Tensor
+    """How many returns gave mean and scale; 0 while the head is new."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, 1)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+        self.register_buffer("mean", torch.tensor(0.0))
+        self.register_buffer("scale", torch.tensor(1.0))
+        self.register_buffer("returns", torch.tensor(0))
 
     def forward(self, states_B_H: Tensor) -> Tensor:
         """(B, hidden) to (B,), in float32."""
-        return self.linear(states_B_H.float())[:, 0]
+        return self.mean + self.scale * self.linear(states_B_H.float())[:, 0]
+
+    @property
+    def new(self) -> bool:
+        """Whether it has met no returns yet."""
+        return not self.returns.item()
+
+    def scale_to(self, returns_D: Tensor) -> None:
+        """Take mean and standard deviation of these as mean and scale.
+
+        Returns that are all equal (to rounding) have no spread: their own size is the scale, and 1 where they are 0.
+        """
+        returns_D = returns_D.double()
+        size, spread = returns_D.abs().max(), returns_D.std(correction=0)
+        scale = spread if spread > ROUNDING * size else size
+        self.mean.fill_(returns_D.mean().item())
+        self.scale.fill_(scale.item() or 1.0)
+        self.returns.fill_(len(returns_D))
 
 
 def add_value_head(model: nn.Module, start: Path | None) -> None:
@@ -85,7 +116,8 @@ def computed(
     if not values:
         return group_logprobs(model, batch.tokens, **batch.distribution), batch
     logprobs_N, values_B = logprobs_and_values(model, batch.tokens, **batch.distribution)
-    return logprobs_N, replace(batch, values_B=values_B)
+    head = value_head(model)
+    return logprobs_N, replace(batch, values_B=values_B, value_scale=head.scale if head else 1.0)
 
 
 def logprobs_and_values(

@@ -29,12 +29,16 @@ class _Ppo:
         self.settings = settings
 
     def loss(self, logprobs_N: Tensor, batch: GroupBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        """Eq. 9 of Schulman et al. 2017 without the entropy: means over the decisions of the batch."""
+        """Eq. 9 of Schulman et al. 2017 without the entropy: means over the decisions of the batch.
+
+        Values and their targets are in units of the value head's scale, so that neither the value's weight against the
+        policy nor the clip depends on what rewards are counted in.
+        """
         del step
         policy = self._policy(logprobs_N, batch).mean()
-        values_B, settings = _values(batch), self.settings
-        targets_B, old_B = _of_decisions(batch, "target"), _of_decisions(batch, "value")
-        value = ppo_value(values_B, targets_B, old_B, clip_range=settings.value_clip_range)
+        settings, scale = self.settings, batch.value_scale
+        targets_B, old_B = _of_decisions(batch, "target") / scale, _of_decisions(batch, "value") / scale
+        value = ppo_value(_values(batch) / scale, targets_B, old_B, clip_range=settings.value_clip_range)
         shift_N = logprobs_N.detach() - batch.old_N
         return policy + settings.value_coefficient * value, {
             "policy_loss": policy.item(),
@@ -44,8 +48,8 @@ class _Ppo:
         }
 
     def look(self, logprobs_N: Tensor, batch: GroupBatch) -> dict[str, Tensor]:
-        """The policy's loss, the value's squared error and the KL (k3) of each decision."""
-        errors_B = (_values(batch) - _of_decisions(batch, "target")).square()
+        """The policy's loss, the value's squared error (in units of its scale) and the KL (k3) of each decision."""
+        errors_B = ((_values(batch) - _of_decisions(batch, "target")) / batch.value_scale).square()
         return {
             "loss": self._policy(logprobs_N, batch),
             "value_loss": errors_B,

@@ -19,7 +19,13 @@ from core.training.data import Decision, TrainingGroup, load_groups
 from core.training.losses import clipped_surrogate
 from core.training.methods import method_of
 from core.training.sessions import advantages_of, with_advantages
-from core.training.value_head import add_value_head, load_value_head, logprobs_and_values, save_value_head
+from core.training.value_head import (
+    ValueHead,
+    add_value_head,
+    load_value_head,
+    logprobs_and_values,
+    save_value_head,
+)
 
 REWARDS = torch.tensor([[1.0, 0.0, 2.0], [1.0, 3.0, 0.0]])
 VALUES = torch.tensor([[0.5, 1.0, 1.0], [2.0, 1.0, 0.0]])
@@ -85,6 +91,57 @@ def test_the_whole_loss_of_two_decisions_and_its_gradient():
     of_tokens, of_values = torch.autograd.grad(loss, (logprobs, values))
     assert of_tokens.tolist() == pytest.approx([0.0, 0.0, 0.25])
     assert of_values.tolist() == pytest.approx([-0.25, -1.0])
+
+
+def test_the_value_loss_is_in_units_of_the_heads_scale():
+    """Values 2 and 0 for targets 3 and 4 at scale 2: errors .5 and 2 units, (.25 + 4) / 2; moved from 0, 1 unit at most."""
+    groups = [
+        TrainingGroup(
+            "a", TokenGroup((5,), ((6,),)), (0.0,), reference=(0.0,), decision=Decision("a", 0, target=target)
+        )
+        for target in (3.0, 4.0)
+    ]
+    values = torch.tensor([2.0, 0.0])
+    batch = replace(GroupBatch.of(groups), values_B=values, value_scale=torch.tensor(2.0))
+    logprobs = torch.zeros(2)
+    for clip, expected in ((None, 2.125), (0.5, (1.0**2 + 4) / 2)):
+        method = method_of(PpoSettings(value_clip_range=clip))
+        assert method.loss(logprobs, batch, 0)[1]["value_loss"] == pytest.approx(expected)
+    assert method.look(logprobs, batch)["value_loss"].tolist() == [0.25, 4.0]
+
+
+def test_a_new_head_takes_the_size_of_the_first_returns():
+    """1 and 5: 3 and 2. Equal ones have no spread: their size, 1 for nothing but 0, and one alone is equal to itself."""
+    for returns, mean, scale in (
+        ([1.0, 5.0], 3.0, 2.0),
+        ([-50.0] * 3, -50.0, 50.0),
+        ([0.0, 0.0], 0.0, 1.0),
+        ([0.25], 0.25, 0.25),
+        ([1e6, 1e6 + 0.1], 1e6, 1e6),
+    ):
+        head = ValueHead(4)
+        assert head.new
+        head.scale_to(torch.tensor(returns))
+        assert not head.new
+        assert (head.mean.item(), head.scale.item()) == pytest.approx((mean, scale))
+        assert head(torch.randn(2, 4)).tolist() == pytest.approx([mean, mean])
+
+
+def test_a_head_that_has_met_returns_keeps_its_scale(tmp_path, model):
+    """The one of an earlier run goes on in its own units, saved and loaded."""
+    adapted, tokenizer = model
+    add_value_head(adapted, None)
+    rows = [decision("one", 0, 1.0), decision("two", 0, 5.0)]
+    settings = PpoSettings()
+    data = load_groups(write_snapshot(tmp_path / "rows", "ppo", rows), tokenizer, settings, 64)
+    with_advantages(adapted, data, settings)
+    save_value_head(adapted, tmp_path)
+    add_value_head(adapted, tmp_path)
+    later = [decision("one", 0, 100.0), decision("two", 0, 300.0)]
+    data = load_groups(write_snapshot(tmp_path / "later", "ppo", later), tokenizer, settings, 64)
+    found = with_advantages(adapted, data, settings).train
+    assert [group.decision.value for group in found] == [3.0, 3.0]
+    assert (adapted.value_head.mean, adapted.value_head.scale) == (3.0, 2.0)
 
 
 @pytest.fixture

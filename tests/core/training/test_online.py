@@ -223,26 +223,30 @@ def session_rows(tmp_path):
             "id": f"{session}-{step}",
             "prompt": f"{session} {step}:",
             "completions": [" A", " B"],
-            "rewards": [1.0 + step, 1.0 + step],
+            "rewards": [worth * (1.0 + step)] * 2,
             "split": "train",
             "metadata": {"session": session, "step": step},
         }
-        for session in ("one", "two")
+        for session, worth in (("one", 1.0), ("two", 3.0))
         for step in (0, 1)
     ]
     return write_snapshot(tmp_path / "rows", "ppo", rows)
 
 
 def test_ppo_answers_whole_sessions_and_values_them(tmp_path, model):
-    """Whatever is answered earns 1, then 2: at gamma .5 and lambda 1 the returns are 2 and 2; the new head expects 0."""
+    """Whatever is answered earns 1, then 2, or three times that: at gamma .5 and lambda 1 the returns are 2, 2, 6 and 6.
+
+    The new head takes their mean 4 and deviation 2: it expects 4 everywhere.
+    """
     adapted, tokenizer = model
     add_value_head(adapted, None)
     settings = ppo()
     data = load_groups(session_rows(tmp_path), tokenizer, settings, 64)
     draws = draws_of(settings, adapted, tokenizer, data)
     drawn = draws.batch(data.train, 0)
-    assert [group.decision.advantage for group in drawn.groups] == [2.0, 2.0, 2.0, 2.0]
-    assert [group.decision.target for group in drawn.groups] == [2.0, 2.0, 2.0, 2.0]
+    assert [group.decision.advantage for group in drawn.groups] == [-2.0, -2.0, 2.0, 2.0]
+    assert [group.decision.target for group in drawn.groups] == [2.0, 2.0, 6.0, 6.0]
+    assert (adapted.value_head.mean, adapted.value_head.scale) == (4.0, 2.0)
     assert all(len(group.tokens.completions) == 1 for group in drawn.groups)
     assert drawn.curves["broken_sessions"] == 0
     assert adapted.training
