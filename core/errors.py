@@ -84,7 +84,7 @@ class ServiceError(OvernightError, RuntimeError):
     """A server or worker can't start or can't be reached."""
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: BaseException | str) -> str:
     """What another library's error says, on one line."""
     words = " ".join(str(error).split()) or type(error).__name__
     return words if len(words) <= LONGEST else f"{words[:LONGEST]} …"

@@ -1,6 +1,7 @@
 """The data folder, and writing to it so that nothing is ever half written."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -164,6 +165,18 @@ def new_folder(folder: Path) -> Iterator[Path]:
             stage.rename(folder)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """Hold a lock file alone while the block runs: whoever comes second waits. Gives the file's descriptor.
+
+    A process that inherits the descriptor holds the lock too, until it ends.
+    """
+    make_folder(path.parent)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock.fileno()
 
 
 def need_space(folder: Path, gigabytes: float) -> None:

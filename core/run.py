@@ -5,7 +5,6 @@ finished stages, whichever run made them. A run folder holds the resolved config
 links to the stage folders that it used.
 """
 
-import fcntl
 import json
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import ROOT, load_config
-from core.files import data_folder, digest, make_folder, write_json
+from core.files import data_folder, digest, locked, make_folder, write_json
 
 if TYPE_CHECKING:
     from core.use_case import UseCase, UseCaseConfig
@@ -47,10 +46,8 @@ class Stage:
     @contextmanager
     def locked(self) -> Iterator[Path]:
         """The stage's folder, held by this process alone: a second run waits and then finds the result."""
-        folder = make_folder(self.folder)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
+        with locked(self.folder / ".lock"):
+            yield self.folder
 
 
 @dataclass(frozen=True, slots=True)

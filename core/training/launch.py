@@ -9,17 +9,23 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import dropwhile
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from core import errors
 from core.checkpoint import Checkpoint
 from core.config import ROOT
-from core.errors import InterruptedTraining, OvernightError, TrainingError
-from core.files import make_folder, write_json
+from core.errors import ConfigError, InterruptedTraining, OvernightError, TrainingError, one_line
+from core.files import locked, make_folder, write_json
 from core.training.progress import PROGRESS, TrainingProgress, parse_progress
 from core.training.spec import TrainingSpec
 
 LOG = "worker.log"
+SPEC = "spec.json"
+LOCK = ".training.lock"
+"""Held by whoever trains in a folder; a stage holds another while it works."""
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 5.0
 Child = subprocess.Popen[bytes]
@@ -34,17 +40,38 @@ def ignore(progress: TrainingProgress) -> None:
 def train(spec: TrainingSpec, on_progress: OnProgress = ignore) -> Checkpoint:
     """Train in a process group of its own and return the checkpoint; a finished folder is not trained again.
 
-    `on_progress` gets every line as it is written. Whatever ends this call ends the process group.
-    Raises: what stopped the worker, as the same OvernightError; TrainingError when the worker itself died.
+    `on_progress` gets every line as it is written. Whatever ends this call ends the process group. A second call for the
+    same folder waits for the first. Raises: what stopped the worker, as the same OvernightError; TrainingError when the
+    worker itself died; ConfigError where the folder is another run's.
     """
     folder = make_folder(Path(spec.folder))
-    if not spec.result.is_file():
-        write_json(folder / "spec.json", spec.model_dump())
-        _run(folder, spec.settings.processes, on_progress)
-    return Checkpoint.model_validate_json(spec.result.read_text(encoding="utf-8"))
+    with locked(folder / LOCK) as lock:
+        _need_own_folder(folder, spec)
+        if not spec.result.is_file():
+            write_json(folder / SPEC, spec.model_dump())
+            _run(folder, spec.settings.processes, on_progress, lock)
+        return Checkpoint.model_validate_json(spec.result.read_text(encoding="utf-8"))
 
 
-def _run(folder: Path, processes: int, on_progress: OnProgress) -> None:
+def _need_own_folder(folder: Path, spec: TrainingSpec) -> None:
+    """Another run's checkpoints are nothing to go on from, nor its result this one's. Raises: ConfigError."""
+    if not (folder / SPEC).is_file():
+        return
+    try:
+        there = TrainingSpec.model_validate_json((folder / SPEC).read_text(encoding="utf-8")).asked
+    except ValidationError:
+        there = {"its spec.json": "of another version"}
+    here = spec.asked
+    for name in (name for name in {**there, **here} if there.get(name) != here.get(name)):
+        differs = one_line(
+            f"{name} is {there.get(name, 'not set')} there and {here.get(name, 'not set')} here"
+        )
+        raise ConfigError(
+            f"{folder} holds another run ({differs}): give this one a folder of its own, or delete that"
+        )
+
+
+def _run(folder: Path, processes: int, on_progress: OnProgress, lock: int) -> None:
     lines = _Lines(folder / PROGRESS)
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as told, tempfile.TemporaryDirectory(prefix="overnight-") as meeting:
@@ -52,7 +79,8 @@ def _run(folder: Path, processes: int, on_progress: OnProgress) -> None:
         try:
             try:
                 for rank in range(processes):
-                    children.append(_start(folder, writer, children, _rank(rank, processes, meeting)))
+                    rest = _rank(rank, processes, meeting)
+                    children.append(_start(folder, (writer, lock), children, rest))
             finally:
                 os.close(writer)
             while _going(children):
@@ -77,17 +105,20 @@ def _going(children: Sequence[Child]) -> bool:
     return None in statuses and not any(statuses)
 
 
-def _start(folder: Path, errors_to: int, others: Sequence[Child], rank: Sequence[str]) -> Child:
-    """A worker, with an end of a pipe for its error: a file could not be written on a full disk."""
-    command = [sys.executable, "-m", "core.training.worker", str(folder / "spec.json"), *rank]
+def _start(folder: Path, held: tuple[int, int], others: Sequence[Child], rank: Sequence[str]) -> Child:
+    """A worker, with an end of a pipe for its error: a file could not be written on a full disk.
+
+    It holds the folder's lock as long as it lives, also where whoever started it was killed.
+    """
+    command = [sys.executable, "-m", "core.training.worker", str(folder / SPEC), *rank]
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
-            [*command, "--parent", str(os.getpid()), "--errors", str(errors_to)],
+            [*command, "--parent", str(os.getpid()), "--errors", str(held[0])],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(errors_to,),
+            pass_fds=held,
             process_group=others[0].pid if others else 0,
         )
 
@@ -139,5 +170,15 @@ def _error(folder: Path, status: int, told: bytes) -> OvernightError:
             f"the training process in {folder} was ended by {name}: run it again and it goes on{hint}"
         )
     log = folder / LOG
-    last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
-    return TrainingError(f"the training process in {folder} failed ({last}): see {log}")
+    said = last_words(log.read_text(errors="replace").strip().splitlines())
+    return TrainingError(f"the training process in {folder} failed ({said}): see {log}")
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """The whole message of the exception that ended a process, on one line; without one, its last line."""
+    traces = [
+        place for place, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")
+    ]
+    if not traces:
+        return lines[-1] if lines else "no output"
+    return one_line(" ".join(dropwhile(lambda line: line.startswith(" "), lines[traces[-1] + 1 :])))

@@ -1,6 +1,7 @@
 """Everything a training process needs to know, as one record that travels by file."""
 
 from pathlib import Path
+from typing import Any
 
 from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
@@ -26,3 +27,19 @@ class TrainingSpec(Record):
     def result(self) -> Path:
         """The finished checkpoint's record; it exists when training is done."""
         return Path(self.folder) / "trained.json"
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """All that decides the weights, by dotted names: not where rows, start and result lie on this machine."""
+        sections = {self.settings.method: self.settings, "adapter": self.adapter}
+        return {
+            "model": self.model,
+            "method": self.settings.method,
+            "rows": self.snapshot.sha256,
+            "start": self.start.sha256 if self.start else None,
+            **{
+                f"{section}.{name}": value
+                for section, settings in sections.items()
+                for name, value in settings.model_dump(mode="json").items()
+            },
+        }

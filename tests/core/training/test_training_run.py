@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.config import ROOT
 from core.dataset import write_snapshot
-from core.errors import DataError, DivergedError, ModelError, StorageError
+from core.errors import ConfigError, DataError, DivergedError, ModelError, StorageError
 from core.store.registry import find_checkpoint, lineage, record_checkpoint
 from core.training.config import AdapterSettings
-from core.training.launch import train
+from core.training.launch import last_words, train
 from core.training.progress import append_progress, read_progress
 from core.training.worker import train_here
 
@@ -233,6 +234,60 @@ def test_training_in_its_own_process_reports_and_is_not_done_twice(
     (tmp_path / "run" / "spec.json").unlink()
     assert train(spec) == checkpoint
     assert not (tmp_path / "run" / "spec.json").exists()
+
+
+def test_a_folder_belongs_to_one_run(tmp_path, tiny, choices, spec_of, settings_of):
+    """Whatever decides the weights is named where it differs, and nothing is written; where files lie may change."""
+    spec = spec_of(tiny, choices, tmp_path / "run", settings_of["sft"](epochs=1))
+    checkpoint = train(spec)
+    moved = spec.model_copy(update={"snapshot": choices.model_copy(update={"path": "/moved"})})
+    assert train(moved) == checkpoint
+    (tmp_path / "run" / "trained.json").unlink()
+    before = (tmp_path / "run" / "spec.json").read_bytes()
+    for changes, words in (
+        ({"settings": settings_of["sft"](epochs=3)}, "sft.epochs is 1 there and 3 here"),
+        ({"settings": settings_of["dpo"]()}, "method is sft there and dpo here"),
+        ({"adapter": AdapterSettings(r=8, alpha=8, dropout=0.1)}, "adapter.r is 4 there and 8 here"),
+        (
+            {"snapshot": choices.model_copy(update={"sha256": "0"})},
+            f"rows is {choices.sha256} there and 0 here",
+        ),
+        ({"start": checkpoint}, f"start is None there and {checkpoint.sha256} here"),
+    ):
+        with pytest.raises(
+            ConfigError, match=rf"^{tmp_path / 'run'} holds another run \({words}\): give this one"
+        ):
+            train(spec.model_copy(update=changes))
+        assert (tmp_path / "run" / "spec.json").read_bytes() == before
+    (tmp_path / "run" / "spec.json").write_text('{"model": "of an older code"}')
+    with pytest.raises(ConfigError, match="holds another run"):
+        train(spec)
+
+
+def test_of_two_calls_for_one_folder_one_trains(tmp_path, tiny, choices, spec_of, settings_of):
+    """The second waits, and finds the first one's checkpoint."""
+    spec = spec_of(tiny, choices, tmp_path / "run", settings_of["sft"](epochs=1))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(train, [spec, spec])
+    assert first == second
+    lines = (tmp_path / "run" / "progress.jsonl").read_text()
+    assert (lines.count('"loading"'), lines.count('"done"')) == (1, 1)
+
+
+def test_the_last_words_of_a_process_are_its_whole_exception():
+    """Of several lines, on one; the last of several; what had none is told by its last line."""
+    lines = """before
+Traceback (most recent call last):
+  File "a.py", line 1
+ValueError: the first
+Traceback (most recent call last):
+  File "a.py", line 2, in b
+    raise Other(c)
+core.Other: two
+lines""".splitlines()
+    assert last_words(lines) == "core.Other: two lines"
+    assert last_words(lines[:1]) == "before"
+    assert last_words([]) == "no output"
 
 
 def test_the_workers_error_comes_back_as_itself(tmp_path, tiny, choices, spec_of, settings_of):
