@@ -10,10 +10,10 @@ from pydantic import field_validator
 
 from core.errors import ConfigError, ServiceError, one_line
 from core.files import make_folder
-from core.record import Record
+from core.record import Settings
 
 
-class TrackingSettings(Record):
+class TrackingSettings(Settings):
     """Where curves go besides the report."""
 
     wandb: Literal["auto", "online", "offline", "off"] = "auto"

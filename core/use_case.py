@@ -14,7 +14,7 @@ from core.errors import ConfigError
 from core.evaluation import Contest, EvaluationSettings
 from core.exporting.config import ReleaseSettings
 from core.files import digest
-from core.record import Record
+from core.record import Settings
 from core.reports.story import Story
 from core.tracking import TrackingSettings
 from core.training.config import (
@@ -31,7 +31,7 @@ Progress = Callable[[float, str], None]
 """Called with the share that is done, in [0, 1], and a few words."""
 
 
-class UseCaseConfig(Record):
+class UseCaseConfig(Settings):
     """The sections every use case has; a use case adds its own."""
 
     model: str

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from core.record import Record
+from core.record import Settings
 from core.statistics import MOST_LOOKS
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 
 
-class EvaluationSettings(Record):
+class EvaluationSettings(Settings):
     """The plan of a comparison, made before the rows are looked at. More of a metric is better."""
 
     primary_metric: str

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from core.record import Record
+from core.record import Record, Settings
 
 ReleaseFormat = Literal["lora", "merged", "gguf"]
 WeightType = Literal["float32", "bfloat16", "float16"]
@@ -25,7 +25,7 @@ SMALL_MODEL = 1e9
 LARGE_MODEL = 7e9
 
 
-class Cap(Record):
+class Cap(Settings):
     """The farthest an exported file may be from its model; each is held against the figure minus two standard errors."""
 
     kl: float = Field(gt=0)
@@ -84,7 +84,7 @@ def default_cap(level: str, parameters: int) -> Cap:
     )
 
 
-class ReleaseSettings(Record):
+class ReleaseSettings(Settings):
     """The part of a use case's configuration that says what is released."""
 
     formats: tuple[ReleaseFormat, ...] = Field(default=("lora", "merged", "gguf"), min_length=1)

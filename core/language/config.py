@@ -8,12 +8,12 @@ from pydantic import Field
 
 from core.config import CONFIGS, models, read_yaml, validate
 from core.errors import ConfigError, ModelError
-from core.record import Record
+from core.record import Settings
 
 SourceKind = Literal["embedded", "hub", "folder"]
 
 
-class ModelConfig(Record):
+class ModelConfig(Settings):
     """One file of configs/models, or what can be said about a hub id or a folder without one."""
 
     name: str

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.record import Record
+from core.record import Settings
 
 
-class SamplingSettings(Record):
+class SamplingSettings(Settings):
     """Which distribution the tokens of a completion are drawn from, and where a completion ends."""
 
     temperature: float = Field(default=1.0, gt=0)
@@ -39,13 +39,13 @@ class SamplingSettings(Record):
         return self
 
 
-class TorchRollouts(Record):
+class TorchRollouts(Settings):
     """Completions are drawn by the model that is trained, where it is trained."""
 
     backend: Literal["torch"] = "torch"
 
 
-class VllmRollouts(Record):
+class VllmRollouts(Settings):
     """Completions are drawn by a vLLM server."""
 
     backend: Literal["vllm"] = "vllm"

@@ -6,13 +6,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from core.language.sampling import RolloutBackend, SamplingSettings, TorchRollouts, VllmRollouts
-from core.record import Record
+from core.record import Settings
 
 Dtype = Literal["auto", "bf16", "fp32"]
 TrainerName = Literal["group", "trl", "mlx"]
 
 
-class AdapterSettings(Record):
+class AdapterSettings(Settings):
     """LoRA (Hu et al. 2021, arXiv:2106.09685): which layers, how wide, how strong."""
 
     r: int = Field(default=16, ge=1)
@@ -22,7 +22,7 @@ class AdapterSettings(Record):
     """Train only the last n layers; the backward pass stops there. None trains all."""
 
 
-class TrainingSettings(Record):
+class TrainingSettings(Settings):
     """What every method needs."""
 
     trainer: TrainerName = "group"
@@ -48,7 +48,7 @@ class TrainingSettings(Record):
     """The type of the frozen weights. auto: bf16 on an accelerator; on a CPU the faster one, timed at the start."""
     quantization: Literal["none", "nf4", "auto"] = "none"
     """nf4: keep the frozen weights in 4 bits while training (QLoRA); needs bitsandbytes, and trainer 'group'. auto: that
-    where CUDA and bitsandbytes are, else none."""
+    where all of them and CUDA are, else none."""
     eval_every: int = Field(default=25, ge=1)
     """Steps between looks at the held-out groups; also before the first step and after the last."""
     eval_groups: int = Field(default=64, ge=1)
@@ -58,7 +58,7 @@ class TrainingSettings(Record):
     max_rollbacks: int = Field(default=2, ge=0)
     """How often a run may go back to its last good checkpoint, each time with half the learning rate, when a loss or
     gradient is no number or the KL is above `max_kl`. After that the run ends with the best checkpoint so far; when
-    nothing was better than the start, what is no number is an error."""
+    nothing was better than the start, what is no number is an error. Trainers 'trl' and 'mlx' never go back."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class SftSettings(TrainingSettings):
     learning_rate: float = Field(default=5e-4, gt=0)
 
 
-class GuardSettings(Record):
+class GuardSettings(Settings):
     """When logged completions are too old, or too far from the policy that training starts from, to learn from."""
 
     max_age_days: float | None = Field(default=None, gt=0)
@@ -94,7 +94,7 @@ class GuardSettings(Record):
     """Nats a token from the policy that drew the completions to the one training starts from, above which they are stale."""
 
 
-class OnlineSettings(Record):
+class OnlineSettings(Settings):
     """Completions that the policy draws while it is trained, and what they are worth."""
 
     sampling: SamplingSettings = SamplingSettings()

@@ -11,6 +11,7 @@ from core.config import CONFIGS, load_config
 from core.dataset import ScoredGroup, read_rows
 from core.errors import ConfigError
 from core.language.config import model_config
+from core.record import Record, Settings
 from core.training.config import Method
 from core.use_case import UseCaseConfig
 from core.use_cases import USE_CASES, Preset, UseCaseName, use_case_named
@@ -82,6 +83,22 @@ def test_how_weights_are_held_is_the_same_in_every_methods_section(use_case, pre
     }
     assert len(held) >= len(use_case.methods)
     assert len(set(held.values())) == 1, held
+
+
+def records_in(annotation: object) -> set[type[Record]]:
+    """Every record that a value of a type may hold, at any depth."""
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        inner = [field.annotation for field in annotation.model_fields.values()]
+        return {annotation}.union(*map(records_in, inner))
+    return set().union(*map(records_in, get_args(annotation)))
+
+
+@each
+def test_every_section_refuses_what_is_no_number(use_case):
+    """However deep: a record that lets infinity pass is a row, not settings."""
+    found = records_in(use_case.config)
+    assert {"OnlineSettings", "VllmRollouts", "Cap"} <= {kind.__name__ for kind in found}
+    assert [kind.__name__ for kind in found if not issubclass(kind, Settings)] == []
 
 
 @pytest.mark.parametrize(

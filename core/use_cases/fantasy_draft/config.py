@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from core.errors import ConfigError
 from core.evaluation import EvaluationSettings
 from core.files import file_digest
-from core.record import Record
+from core.record import Settings
 from core.use_case import UseCaseConfig
 from core.use_cases.fantasy_draft.baselines import check_evaluation
 from core.use_cases.fantasy_draft.draft import OpponentField
@@ -20,7 +20,7 @@ SUM_TOLERANCE = 1e-9
 """What rounding may add to shares that sum to one."""
 
 
-class PlayersSettings(Record):
+class PlayersSettings(Settings):
     """Where players come from."""
 
     source: Literal["synthetic", "nflgame", "nflverse", "file"] = "synthetic"
@@ -92,7 +92,7 @@ def _check_seasons(players: PlayersSettings, known: range) -> None:
             )
 
 
-class CollectSettings(Record):
+class CollectSettings(Settings):
     """Which decisions are collected."""
 
     examples: int = Field(ge=1)
@@ -112,7 +112,7 @@ class CollectSettings(Record):
     seed: int = Field(default=1, ge=0)
 
 
-class RewardSettings(Record):
+class RewardSettings(Settings):
     """What a pick is worth."""
 
     name: RewardName = "roster_value"
@@ -120,7 +120,7 @@ class RewardSettings(Record):
     """Sets of opponents that every candidate of a scenario faces alike."""
 
 
-class ContestSettings(Record):
+class ContestSettings(Settings):
     """The held-out tournament. Seats are balanced when `leagues` is a multiple of 12."""
 
     leagues: int = Field(ge=1)

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field
 
-from core.record import Record
+from core.record import Settings
 from core.use_cases.fantasy_draft.pool import Pool, ranks
 from core.use_cases.fantasy_draft.rules import (
     CAPS,
@@ -38,7 +38,7 @@ LUCK_STREAMS = 4
 OUT_OF_QUESTION = np.float32(1e6)
 
 
-class OpponentField(Record):
+class OpponentField(Settings):
     """What the eleven others are like. The shares are of managers, the noise is in standard deviations."""
 
     casual_share: float = Field(default=0.25, ge=0, le=1)
