@@ -179,6 +179,8 @@ def load_weights(
             folder, dtype=TORCH_TYPE[dtype], local_files_only=True, **options
         )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         raise ModelError(f"{folder} can't be loaded as a language model: {one_line(error)}") from error
     if four_bit_on is not None:
         keep_differentiable(model)

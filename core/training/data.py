@@ -16,7 +16,7 @@ from core.language.tokens import completion_tokens, prompt_tokens
 from core.training.age import AgeLimits
 from core.training.behaviour import Known, token_behaviour
 from core.training.config import KtoSettings, MethodSettings, PpoSettings, active_guards, online
-from core.training.left_out import unusable
+from core.training.left_out import INCOMPLETE, nothing_left, unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,11 @@ def load_groups(
     dropped: Counter[str] = Counter()
     broken: set[str] = set()
     known: Counter[Known] = Counter()
+    splits: Counter[str] = Counter()
     ages, seen = AgeLimits.of(snapshot, settings), set[str]()
     for values in read_rows(snapshot):
         row = _row(values, snapshot)
+        splits[row.split] += 1
         group = _tokenise(row, tokenizer, settings)
         reason = ages.too_old(row) or unusable(row, group.tokens, settings, context_length)
         reason = reason or ("id twice" if row.id in seen else None)
@@ -121,10 +123,7 @@ def load_groups(
     if isinstance(settings, PpoSettings):
         train, held_out = (_whole_sessions(groups, broken, dropped) for groups in (train, held_out))
     if not train:
-        raise DataError(
-            f"{snapshot.path} leaves nothing to train on by {settings.method}: {snapshot.counts.get('rows', 0)} rows, "
-            f"left out: {dict(dropped) or 'none'}; collect more rows, or look at the reward"
-        )
+        raise nothing_left(snapshot, settings, splits, dropped)
     _one_shape(train + held_out, settings, snapshot)
     held_out = list(evenly(held_out, settings.eval_groups))
     if isinstance(settings, KtoSettings):
@@ -161,7 +160,7 @@ def _whole_sessions(
     """Without the sessions of which a decision is missing: its reward would be lost to those before it."""
     whole = [group for group in groups if group.decision and group.decision.session not in broken]
     if len(whole) < len(groups):
-        dropped["session incomplete"] += len(groups) - len(whole)
+        dropped[INCOMPLETE] += len(groups) - len(whole)
     return whole
 
 

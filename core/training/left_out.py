@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core.dataset import ScoredGroup
+from core.dataset import ScoredGroup, Snapshot
+from core.errors import DataError
 from core.language.row import TokenGroup
 from core.training.config import (
     DpoSettings,
@@ -35,6 +36,53 @@ def unusable(
     if settings.method != "sft" and not _rewarded(row):
         return "reward missing"
     return _BY_METHOD[settings.method](row, tokens, settings)
+
+
+def nothing_left(
+    snapshot: Snapshot, settings: MethodSettings, splits: Mapping[str, int], left_out: Mapping[str, int]
+) -> DataError:
+    """Why there is nothing to train on, and what to do about most of it; `splits` are the rows as they were read."""
+    rows, to_train_on = sum(splits.values()), splits.get("train", 0)
+    if not rows:
+        why = "it has no rows: collect some"
+    elif not to_train_on:
+        named = ", ".join(f"'{split}'" for split in sorted(splits))
+        why = f"all {rows} rows are held out (split {named}): give those to train on the split 'train'"
+    else:
+        causes = [
+            reason for reason in left_out if reason != INCOMPLETE
+        ]  # which follows from one of the others
+        remedy = _REMEDIES.get(max(causes, key=lambda reason: left_out[reason]), _COLLECT)
+        why = f"{to_train_on} of {rows} rows are for that, and left out are {dict(left_out)}: {remedy}"
+    return DataError(f"{snapshot.path} leaves nothing to train on by {settings.method}: {why}")
+
+
+INCOMPLETE = "session incomplete"
+"""The reason of a decision that could be used, in a session of which another can't."""
+_COLLECT = "collect more rows, or look at the reward"
+_WRITER = "repair the stage that writes them"
+_REMEDIES = {
+    "max_tokens reach beyond the context": "lower online.sampling.max_tokens, or shorten the prompts",
+    "an answer longer than max_tokens": "raise online.sampling.max_tokens",
+    "longer than the context": "shorten them, or take a model with a longer context_length",
+    "reward missing": "run the stage that scores them",
+    "no weights": "give every row a weight above 0 for what is to be imitated",
+    "no completion": "run the stage that answers them, or train by a method that draws completions itself",
+    "older than max_age_days": "raise guards.max_age_days, or collect newer rows",
+    "more than max_versions_behind": "raise guards.max_versions_behind, or collect newer rows",
+    "fewer completions than min_group_size": "lower min_group_size, or collect larger groups",
+    "no pair far enough apart": "lower min_difference, or look at the reward",
+    "several completions": "give each row the one completion that was chosen, or train by another method",
+    "one completion": "collect several completions a prompt, or train by a method that takes one",
+    "empty prompt": _WRITER,
+    "empty completion": _WRITER,
+    "an answer twice": _WRITER,
+    "step is no whole number": _WRITER,
+    "logged_at is no ISO time": _WRITER,
+    "policy_version is no whole number": _WRITER,
+    "id twice": _WRITER,
+}
+"""By the reason that most rows were left out for; where they have nothing to tell apart, more rows may."""
 
 
 def _not_drawable(

@@ -7,7 +7,7 @@ does not fit can't run. Passing buffers and what the allocator can't use come on
 over 843 and 1,673 tokens were 1.3 to 1.5 times the estimate, and 2.4 times with checkpointed layers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -36,8 +36,9 @@ _CGROUPS = (
 )
 _ADAM_BYTES = 16
 """A trained weight in float32: itself, its gradient and Adam's two moments."""
-_LOGITS = 3
-"""Tables of logits in float32 at once: they themselves, and the gradients of what was picked and of the normaliser."""
+_LOGITS = {"group": 3, "trl": 0, "mlx": 0}
+"""By trainer, the tables of logits in float32 at once: they themselves, and the gradients of what was picked and of the
+normaliser. TRL computes them a few tokens at a time."""
 _PACKED_BYTES = 0.5
 """A weight in 4 bits, without the constants of its block."""
 
@@ -121,7 +122,7 @@ class Memory:
         if settings.gradient_checkpointing:
             width = self.model.get_input_embeddings().weight.element_size() * plain.hidden_size
             states = states // plain.num_hidden_layers + plain.num_hidden_layers * tokens * width
-        return (states + _LOGITS * kept * plain.vocab_size * 4) * self._processes
+        return (states + _LOGITS[settings.trainer] * kept * plain.vocab_size * 4) * self._processes
 
     def _packed(self) -> set[int]:
         """The weights of all linear layers but the head."""
@@ -153,6 +154,23 @@ class Memory:
     def _processes(self) -> int:
         """How many draw on the same memory: each GPU has its own."""
         return self.settings.processes if self.device.type == "cpu" else 1
+
+
+def before_loading(
+    empty: Callable[[FloatType], Any],
+    settings: MethodSettings,
+    device: torch.device,
+    quantization: Quantization = "none",
+) -> Memory:
+    """What a run needs, held against what is free now. Raises: ModelError when its weights alone can't fit.
+
+    `empty` makes the model without weights: of the type they are read in first (on a CPU 'auto' times float32 before it
+    chooses).
+    """
+    in_full = settings.dtype == "fp32" or (settings.dtype == "auto" and device.type == "cpu")
+    memory = Memory(empty("fp32" if in_full else "bf16"), settings, device, available(device), quantization)
+    memory.need_room_for_weights()
+    return memory
 
 
 def largest_pass(settings: MethodSettings, groups: Sequence[TrainingGroup]) -> tuple[int, int]:

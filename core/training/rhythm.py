@@ -23,6 +23,11 @@ class Log(Protocol):
         """Figures at a step, and a sentence for a person where there is something to say."""
 
 
+def is_due(step: int, every: int, updates: int) -> bool:
+    """Whether to save after a step: as often as asked for, and never between the updates on one draw, which would be lost."""
+    return step % updates == 0 and step // every > (step - updates) // every
+
+
 class Rhythm(TrainerCallback):
     """The trainer's own rhythm, in place of the one of `TrainingArguments`."""
 
@@ -48,6 +53,4 @@ class Rhythm(TrainerCallback):
         last = step >= state.max_steps
         control.should_log = True
         control.should_evaluate = last or step % settings.eval_every == 0
-        # between updates on one draw there is a draw to lose
-        due = step // settings.save_every > (step - repeats) // settings.save_every
-        control.should_save = not last and due and step % repeats == 0
+        control.should_save = not last and is_due(step, settings.save_every, repeats)

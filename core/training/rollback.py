@@ -6,7 +6,6 @@ and would meet the same wall whatever the learning rate is. Nor is it published,
 """
 
 import json
-import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from core.files import write_json
 from core.record import Record
 from core.training.checkpoints import drop_best, found_checkpoints, latest_checkpoint
 from core.training.config import GrpoSettings, MethodSettings, PpoSettings
+from core.training.diverged import no_number
 
 ROLLBACKS = "rollbacks.json"
 HALVED = 0.5
@@ -98,9 +98,8 @@ def set_rates(scheduler: LambdaLR) -> None:
 
 def check_figures(step: int, logs: Mapping[str, float]) -> None:
     """Raises: Wall when a step's loss or gradient is no number."""
-    for name, what in (("loss", "loss"), ("grad_norm", "gradient's norm")):
-        if not math.isfinite(logs.get(name, 0.0)):
-            raise Wall(step, f"the {what} became {logs[name]} at step {step}")
+    if (reason := no_number(step, logs)) is not None:
+        raise Wall(step, reason)
 
 
 def check_kl(step: int, curves: Mapping[str, float], settings: MethodSettings) -> None:

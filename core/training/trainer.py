@@ -14,7 +14,6 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PrinterCallback, Trainer
 
-from core.errors import DivergedError
 from core.files import writing
 from core.language.row import slices
 from core.training.arguments import training_arguments
@@ -29,6 +28,7 @@ from core.training.checkpoints import (
 )
 from core.training.config import MethodSettings, PpoSettings
 from core.training.data import TrainingGroup
+from core.training.diverged import diverged
 from core.training.draws import Draws, Given
 from core.training.methods.group_method import GroupMethod
 from core.training.pace import Pace, StepFigures
@@ -136,10 +136,7 @@ class GroupTrainer(Trainer):
             return True
         after = f", after {len(self.rollbacks)} rollbacks" if self.rollbacks else ""
         if not wall.kl and (self.best is None or self.best.step == 0):
-            raise DivergedError(
-                f"{wall.reason} of {self.method.name} in {self.folder}{after}: lower learning_rate "
-                f"(now {self.settings.learning_rate}) or set dtype to fp32"
-            )
+            raise diverged(wall.reason, self.settings, self.folder, after=after)
         self.stopped = (
             f"stopped at step {wall.step}{after}: {wall.reason}; the best checkpoint so far is kept"
         )

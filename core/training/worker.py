@@ -44,8 +44,11 @@ def main() -> int:
 
 def train_here(spec: TrainingSpec) -> Checkpoint:
     """Run one training stage in this process and publish its checkpoint. Raises: OvernightError."""
+    from core.training.full import memory_may_run_out  # noqa: PLC0415  (torch)
+
     need_backend(spec.settings, spec.adapter)
-    return backend_of(spec.settings).train(spec)
+    with memory_may_run_out(spec.settings):
+        return backend_of(spec.settings).train(spec)
 
 
 def _join(rank: int, processes: int, meeting: Path) -> None:

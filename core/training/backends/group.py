@@ -15,15 +15,16 @@ from core.files import write_json
 from core.language.config import ModelConfig, model_config
 from core.language.dtype import DtypeChoice, choose_dtype
 from core.language.four_bit import choose_quantization
-from core.language.model import UNTRAINED, FloatType, load_model, model_folder, pick_device
+from core.language.model import UNTRAINED, load_model, model_folder, pick_device
 from core.language.sharing import Sharing, sharing
 from core.training.adapter import trainable_model
 from core.training.config import PpoSettings, online
 from core.training.data import load_groups
 from core.training.drawing import drawn_said, draws_of
 from core.training.guards import Guarded, guard
-from core.training.memory import Memory, available, empty_model
+from core.training.memory import before_loading, empty_model
 from core.training.methods import method_of
+from core.training.notes import run_notes
 from core.training.progress import Phase, append_progress
 from core.training.publish import publish
 from core.training.ranks import first_then_others, from_first, is_first
@@ -42,9 +43,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
     tell("loading", 0, 0, {})
     packed = choose_quantization(spec.settings.quantization, device)
     empty = partial(empty_model, model_folder(config), config, spec.adapter, start=spec.start)
-    widest = empty(_widest(spec.settings.dtype, device))
-    memory = Memory(widest, spec.settings, device, available(device), packed.quantization)
-    memory.need_room_for_weights()
+    memory = before_loading(empty, spec.settings, device, packed.quantization)
     with first_then_others():
         chosen = _chosen_dtype(spec, config, device)
     loaded = load_model(config, chosen.dtype, device, packed.quantization)
@@ -78,22 +77,17 @@ def train(spec: TrainingSpec) -> Checkpoint:
         draws=draws_of(spec.settings, model, loaded.tokenizer, data),
     )
     trainer.run()
-    notes = {
-        "said": _said((chosen.reason, packed.reason, room), way, guarded, trainer),
-        "dropped": data.dropped,
-        "dtype": chosen.dtype,
-        "quantization": packed.quantization,
-        "total_steps": trainer.total_steps,
-        "stopped": trainer.stopped,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+    notes = run_notes(
+        _said((chosen.reason, packed.reason, room), way, guarded, trainer),
+        dropped=data.dropped,
+        dtype=chosen.dtype,
+        quantization=packed.quantization,
+        total_steps=trainer.total_steps,
+        stopped=trainer.stopped,
+        started=started,
+    )
     ending = (spec, trainer.best, trainer.total_steps, method.criterion, notes)
     return from_first(publish(*ending) if is_first() else None)  # type: ignore[return-value]
-
-
-def _widest(wanted: str, device: torch.device) -> FloatType:
-    """The type that weights are read in first: on a CPU 'auto' times float32 before it chooses."""
-    return "fp32" if wanted == "fp32" or (wanted == "auto" and device.type == "cpu") else "bf16"
 
 
 def _chosen_dtype(spec: TrainingSpec, config: ModelConfig, device: torch.device) -> DtypeChoice:
@@ -112,8 +106,7 @@ def _said(kept: tuple[str, ...], way: Sharing, guarded: Guarded, trainer: GroupT
     """What a person should know about this run."""
     rollbacks = [rollback.said for rollback in trainer.rollbacks]
     drawn = drawn_said(trainer.folder)
-    sentences = (*kept, way.reason, guarded.data.said, guarded.said, drawn, *rollbacks, trainer.stopped)
-    return [sentence for sentence in sentences if sentence]
+    return [*kept, way.reason, guarded.data.said, guarded.said, drawn, *rollbacks, trainer.stopped]
 
 
 def _write(  # noqa: PLR0917

@@ -4,6 +4,7 @@ import gc
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import mlx.core as mx
@@ -30,6 +31,8 @@ from core.training.backends.mlx_trainer import PROBES, MlxTrainer
 from core.training.checkpoints import Best
 from core.training.config import SftSettings
 from core.training.data import GroupData, load_groups
+from core.training.memory import before_loading, empty_model
+from core.training.notes import not_done, run_notes
 from core.training.progress import append_progress
 from core.training.publish import publish
 from core.training.spec import TrainingSpec
@@ -46,7 +49,9 @@ def train(spec: TrainingSpec) -> Checkpoint:
         raise ConfigError(f"mlx-lm trains sft only, not {settings.method}")
     started, folder, config = time.perf_counter(), Path(spec.folder), model_config(spec.model)
     append_progress(folder, "loading", 0, 0)
-    base = model_folder(config)
+    base, device = model_folder(config), pick_device()
+    empty = partial(empty_model, base, config, spec.adapter, start=spec.start)
+    before_loading(empty, settings, device)
     data = load_groups(spec.snapshot, load_tokenizer(base), settings, context_length(config, base))
     _need_single_completions(data, spec)
     dtype, reason = pick_type(settings.dtype)
@@ -66,17 +71,11 @@ def train(spec: TrainingSpec) -> Checkpoint:
     said = [
         reason,
         "trained by mlx-lm: every completion with its own prompt",
+        *not_done("mlx-lm", settings),
         data.said,
         f"the adapter answers in torch as in MLX: {apart:.1g} nats a token apart",
     ]
-    notes = {
-        "said": said,
-        "dropped": data.dropped,
-        "dtype": dtype,
-        "total_steps": total_steps,
-        "stopped": "",
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+    notes = run_notes(said, dropped=data.dropped, dtype=dtype, total_steps=total_steps, started=started)
     return publish(spec, best, total_steps, "loss", notes)
 
 

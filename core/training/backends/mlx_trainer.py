@@ -18,12 +18,12 @@ from mlx_lm.tuner.callbacks import TrainingCallback
 from mlx_lm.tuner.trainer import TrainingArgs, evaluate, grad_checkpoint, train
 from safetensors.mlx import load_file, save_file
 
-from core.errors import DivergedError
 from core.files import digest, new_folder, write_json
 from core.language.row import TokenGroup
 from core.training.backends.mlx_model import AdaptedModel, completion_logprobs, trainable
 from core.training.checkpoints import CHECKPOINTS, Best, keep_best, latest_checkpoint, read_best, seal
 from core.training.config import SftSettings
+from core.training.diverged import diverged, no_number
 from core.training.pace import Pace
 from core.training.progress import SECONDS_LEFT, append_progress
 from core.training.schedule import GroupOrder, learning_rate_factor
@@ -124,16 +124,9 @@ class MlxTrainer:
         """Pass one step's curves on. Raises: DivergedError when they are no numbers."""
         norm = self._optimizer.state["grad_norm"].item()
         loss = figures["train_loss"]
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            what = (
-                f"the loss became {loss}" if not math.isfinite(loss) else f"the gradient's norm became {norm}"
-            )
-            kept = f"; the checkpoint of step {self.best.step} is in {self.best.folder}" if self.best else ""
-            raise DivergedError(
-                f"{what} at step {step} of sft in {self.folder}: lower learning_rate (now "
-                f"{self.settings.learning_rate}) or set dtype to fp32{kept}"
-            )
         curves = {"loss": loss, "grad_norm": norm, "learning_rate": figures["learning_rate"]}
+        if (reason := no_number(step, curves)) is not None:
+            raise diverged(reason, self.settings, self.folder, self.best)
         self._pace.step()
         curves["tokens_per_second"] = figures["tokens_per_second"]
         curves[SECONDS_LEFT] = self._pace.seconds_left(step) or 0.0

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,17 @@ from core.errors import ConfigError, DataError, one_line
 from core.files import writing
 from core.language.config import model_config
 from core.language.dtype import choose_dtype
-from core.language.model import load_model, pick_device
+from core.language.model import load_model, model_folder, pick_device
 from core.training.adapter import trainable_model
 from core.training.arguments import argument_values
 from core.training.backends.trl_grpo import grpo_arguments, grpo_reward, grpo_rows
 from core.training.backends.trl_rhythm import Rhythm
-from core.training.backends.trl_rows import trl_rows
+from core.training.backends.trl_rows import batched_groups, trl_rows
 from core.training.checkpoints import CHECKPOINTS, latest_checkpoint
 from core.training.config import DpoSettings, GrpoSettings, KtoSettings, MethodSettings
 from core.training.data import GroupData, load_groups
+from core.training.memory import before_loading, empty_model
+from core.training.notes import not_done, run_notes
 from core.training.progress import append_progress
 from core.training.publish import publish
 from core.training.schedule import learning_rate_factor
@@ -44,10 +47,15 @@ def train(spec: TrainingSpec) -> Checkpoint:
     started, folder, device = time.perf_counter(), Path(spec.folder), pick_device()
     config, settings = model_config(spec.model), spec.settings
     append_progress(folder, "loading", 0, 0)
+    empty = partial(empty_model, model_folder(config), config, spec.adapter, start=spec.start)
+    memory = before_loading(empty, settings, device)
     chosen = choose_dtype(config, settings.dtype, device)
     loaded = load_model(config, chosen.dtype, device)
     data = load_groups(spec.snapshot, loaded.tokenizer, settings, loaded.context_length)
     data, train_rows, held_out_rows = _rows(data, settings)
+    room = replace(memory, model=empty(chosen.dtype)).need_room_for_passes(
+        batched_groups(data.train, settings)
+    )
     set_seed(settings.seed)
     model = trainable_model(loaded.model, config, spec.adapter, spec.start)
     rhythm = Rhythm(settings, folder, model, looks=held_out_rows is not None)
@@ -60,14 +68,8 @@ def train(spec: TrainingSpec) -> Checkpoint:
     _run(trainer, rhythm, folder)
     steps = trainer.state.max_steps
     by = f"trained by TRL, which counts its batches in rows: {len(train_rows)} from these groups"
-    notes = {
-        "said": [chosen.reason, data.said, by],
-        "dropped": data.dropped,
-        "dtype": chosen.dtype,
-        "total_steps": steps,
-        "stopped": "",
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+    said = [chosen.reason, room, data.said, by, *not_done("TRL", settings)]
+    notes = run_notes(said, dropped=data.dropped, dtype=chosen.dtype, total_steps=steps, started=started)
     return publish(spec, rhythm.best, steps, rhythm.criterion, notes)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 from peft import PeftModel
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from core.errors import DivergedError
 from core.training.checkpoints import Best, keep_best, read_best, seal
 from core.training.config import GrpoSettings, MethodSettings
+from core.training.diverged import diverged, no_number
 from core.training.progress import append_progress
+from core.training.rhythm import is_due
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "sft": {},
@@ -59,10 +60,7 @@ class Rhythm(TrainerCallback):
         control.should_log = True
         control.should_evaluate = self.looks and (last or state.global_step % self.settings.eval_every == 0)
         repeats = self.settings.num_iterations if isinstance(self.settings, GrpoSettings) else 1
-        # between updates on one draw there is a draw to lose
-        control.should_save = (
-            not last and state.global_step % math.lcm(self.settings.save_every, repeats) == 0
-        )
+        control.should_save = not last and is_due(state.global_step, self.settings.save_every, repeats)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
@@ -75,9 +73,8 @@ class Rhythm(TrainerCallback):
                 self.folder, "eval", state.global_step, state.max_steps, metrics=self._held_out(logs)
             )
         elif "loss" in logs:
-            for name, what in (("loss", "the loss"), ("grad_norm", "the gradient's norm")):
-                if not math.isfinite(logs.get(name, 0.0)):
-                    raise DivergedError(self._diverged(f"{what} became {logs[name]}", state.global_step))
+            if (reason := no_number(state.global_step, logs)) is not None:
+                raise diverged(reason, self.settings, self.folder, self.best)
             append_progress(
                 self.folder, "train", state.global_step, state.max_steps, metrics=self._in_our_words(logs)
             )
@@ -118,10 +115,3 @@ class Rhythm(TrainerCallback):
     def _save(self, folder: Path) -> None:
         self.model.save_pretrained(str(folder), selected_adapters=["default"])
         (folder / "README.md").unlink(missing_ok=True)  # a template of PEFT's, with nothing filled in
-
-    def _diverged(self, what: str, step: int) -> str:
-        kept = f"; the checkpoint of step {self.best.step} is in {self.best.folder}" if self.best else ""
-        return (
-            f"{what} at step {step} of {self.settings.method} in {self.folder}: lower learning_rate (now "
-            f"{self.settings.learning_rate}) or set dtype to fp32{kept}"
-        )

@@ -8,6 +8,7 @@ import numpy as np
 from datasets import Dataset
 
 from core.errors import DataError
+from core.language.row import TokenGroup
 from core.training.config import DpoSettings, KtoSettings, MethodSettings
 from core.training.data import TrainingGroup
 from core.training.pairs import desirable, preference_pairs
@@ -31,6 +32,28 @@ def trl_rows(
     if isinstance(settings, KtoSettings):  # the only method whose order TRL leaves as it finds it
         listed = [listed[place] for place in np.random.default_rng(settings.seed).permutation(len(listed))]
     return Dataset.from_list(listed) if listed else None
+
+
+def batched_groups(groups: Sequence[TrainingGroup], settings: MethodSettings) -> list[TrainingGroup]:
+    """What TRL counts as one of a batch: a prompt with its pair (DPO), its completion (KTO, SFT) or all of them (GRPO)."""
+    if isinstance(settings, DpoSettings):
+        return [
+            _with(group, group.tokens.completions[better], group.tokens.completions[worse])
+            for group in groups
+            for better, worse in preference_pairs(group.rewards, group.tokens.completions, settings)
+        ]
+    if isinstance(settings, KtoSettings):
+        return [_with(group, own) for group in groups for own in _with_partner(group)]
+    return list(groups)
+
+
+def _with_partner(group: TrainingGroup) -> tuple[tuple[int, ...], ...]:
+    """The completions of its own that a group has another prompt's for."""
+    return group.tokens.completions[: min(group.own, group.mismatched)]
+
+
+def _with(group: TrainingGroup, *completions: tuple[int, ...]) -> TrainingGroup:
+    return TrainingGroup(group.id, TokenGroup(group.tokens.prompt, completions))
 
 
 def _demonstrations(groups: Iterable[TrainingGroup]) -> Iterator[dict[str, Any]]:

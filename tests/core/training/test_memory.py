@@ -16,10 +16,10 @@ from core.language.group import group_logprobs
 from core.language.model import load_model
 from core.language.row import TokenGroup
 from core.training.adapter import compute_in_model_type, new_adapter
-from core.training.backends.group import train
 from core.training.config import AdapterSettings, DpoSettings, GrpoSettings, SftSettings
 from core.training.data import TrainingGroup
 from core.training.memory import Memory, empty_model, largest_pass
+from core.training.worker import train_here
 
 CPU = torch.device("cpu")
 
@@ -44,7 +44,10 @@ def grown(tiny: Path, folder: Path, **changes) -> Path:
     return folder
 
 
-def test_a_model_that_can_not_fit_is_refused_before_its_weights_are_read(tiny, choices, spec_of, tmp_path):
+@pytest.mark.parametrize("trainer", ["group", "trl", "mlx"])
+def test_a_model_that_can_not_fit_is_refused_before_its_weights_are_read(
+    tiny, choices, spec_of, tmp_path, trainer
+):
     """A config of 200 billion weights over a file that holds none of them: one line with both figures."""
     huge = grown(
         tiny,
@@ -55,11 +58,11 @@ def test_a_model_that_can_not_fit_is_refused_before_its_weights_are_read(tiny, c
         num_attention_heads=128,
     )
     (huge / "model.safetensors").write_bytes(b"never read")
-    asked = spec_of(huge, choices, tmp_path / "run", SftSettings())
+    asked = spec_of(huge, choices, tmp_path / "run", SftSettings(trainer=trainer))
     with pytest.raises(
         ModelError, match=r"^this model's weights, adapter and optimizer need \d{3,}\.\d GB of memory, and"
     ):
-        train(asked)
+        train_here(asked)
 
 
 def test_rows_that_can_not_fit_are_refused_with_what_would(tiny):
@@ -78,6 +81,16 @@ def test_rows_that_can_not_fit_are_refused_with_what_would(tiny):
     assert needed.need_room_for_passes(groups)
     with pytest.raises(ModelError, match=r"set gradient_accumulation_steps to 2$"):
         replace(needed, room=weights + passes - 1).need_room_for_passes(groups)
+
+
+def test_trl_makes_no_tables_of_logits(tiny):
+    """It goes over the head a few tokens at a time: what it does not need is no reason to refuse."""
+    groups, tokens = [group(40, 2, 30)], 2 * 30 - 2 + 1
+    ours, theirs = (
+        memory(tiny, settings).passes(settings, groups)
+        for settings in (DpoSettings(), DpoSettings(trainer="trl"))
+    )
+    assert ours - theirs == 3 * 4 * tokens * AutoConfig.from_pretrained(tiny).vocab_size
 
 
 def test_four_bits_are_named_where_they_would_do(tiny):

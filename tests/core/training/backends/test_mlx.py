@@ -78,13 +78,17 @@ def test_the_same_run_in_torch_and_in_mlx(tmp_path, tiny, answers, spec_of_mlx):
 
 def test_training_gives_a_peft_adapter_that_evaluation_loads(tiny, answers, spec_of_mlx):
     """The held-out loss falls; the checkpoint is an adapter like any other, and its record says how far MLX is."""
-    checkpoint = train_here(spec_of_mlx(adapter=AdapterSettings(r=4, alpha=8, dropout=0.1)))
+    dropout = AdapterSettings(r=4, alpha=8, dropout=0.1)
+    checkpoint = train_here(spec_of_mlx(adapter=dropout, quantization="auto"))
     assert checkpoint.metrics["loss"] < checkpoint.metrics["start_loss"]
     assert (checkpoint.kind, checkpoint.method, checkpoint.parents) == ("adapter", "sft", (answers.sha256,))
     saved = json.loads((Path(checkpoint.path) / "adapter_config.json").read_text())
     assert (saved["r"], saved["lora_alpha"], saved["lora_dropout"]) == (4, 8, 0.1)
     assert saved["base_model_name_or_path"] == "model"
-    assert any("answers in torch as in MLX" in sentence for sentence in checkpoint.notes["said"])
+    said = " | ".join(checkpoint.notes["said"])
+    for words in ("answers in torch as in MLX", "mlx-lm does not go back", "full base weights: mlx-lm"):
+        assert words in said
+    assert checkpoint.notes["quantization"] == "none"
     assert load_checkpoint(checkpoint).model.config.model_type == "llama"
 
 

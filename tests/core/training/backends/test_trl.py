@@ -70,7 +70,7 @@ def test_the_artifacts_are_our_own_trainers(  # noqa: PLR0917
     tmp_path, tiny, rows_of, spec_of, settings_of, method
 ):
     """An adapter that loads, its record with figures at the start and at the end, curves, and no leftovers."""
-    settings = settings_of[method](trainer="trl", epochs=4)
+    settings = settings_of[method](trainer="trl", epochs=4, quantization="auto")
     spec = spec_of(tiny, rows_of[method], tmp_path / "run", settings)
     trained = train_here(spec)
     assert load_checkpoint(trained).context_length == 1024
@@ -84,7 +84,15 @@ def test_the_artifacts_are_our_own_trainers(  # noqa: PLR0917
     assert not (tmp_path / "run" / "checkpoints").exists()
     lines = read_progress(tmp_path / "run")
     assert lines[-1].phase == "done"
-    assert any("trained by TRL" in sentence for sentence in trained.notes["said"])
+    said = " | ".join(trained.notes["said"])
+    for words in (
+        "trained by TRL",
+        "GB of memory for passes of",
+        "TRL does not go back",
+        "full base weights: TRL",
+    ):
+        assert words in said
+    assert trained.notes["quantization"] == "none"
     if method != "sft":
         assert "accuracy" in trained.metrics or method == "kto"
 
