@@ -8,6 +8,8 @@
       StoreError       (OSError)       the database can't be reached or broke off; it may be back in a moment
       RecordError      (ValueError)    the database refuses what it was asked to keep, or its tables are others
         PromotionError                 the evidence for a change of champion no longer holds
+        LeaseLostError                 somebody else took over what this process was working on
+      BusyError        (RuntimeError)  somebody else is doing it right now
       StorageError     (OSError)       the data folder can't be written, or is full
       ModelError       (ValueError)    weights, tokenizer or chat template are missing or don't fit
       TrainingError    (RuntimeError)  a training run can't go on
@@ -54,6 +56,14 @@ class RecordError(OvernightError, ValueError):
 
 class PromotionError(RecordError):
     """The evidence for a change of champion no longer holds."""
+
+
+class LeaseLostError(RecordError):
+    """Somebody else took over what this process was working on."""
+
+
+class BusyError(OvernightError, RuntimeError):
+    """Somebody else is doing it right now."""
 
 
 class StorageError(OvernightError, OSError):

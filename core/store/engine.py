@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlmodel import Session
 
 from core.errors import ConfigError, OvernightError, RecordError, StoreError, one_line
@@ -53,18 +53,41 @@ def place(url: URL) -> str:
     return url.set(drivername="postgresql").update_query_dict(secrets).render_as_string(hide_password=True)
 
 
+@contextmanager
+def connection() -> Iterator[psycopg.Connection]:
+    """The driver's own connection, for bulk work: what is not committed in the block is at its end, or undone by an exception.
+
+    Raises: as `transaction`.
+    """
+    held = engine().raw_connection()
+    try:
+        driver: psycopg.Connection = held.driver_connection  # type: ignore[assignment]
+        yield driver
+        driver.commit()
+    except psycopg.Error as error:
+        raise driver_error(error) from error
+    finally:
+        held.close()  # the pool undoes what is open
+
+
 def store_error(error: SQLAlchemyError) -> OvernightError:
     """What the database said, as one line: a StoreError when it may pass, else a ConfigError or a RecordError."""
-    where = place(server.database_url())
-    if not isinstance(error, DBAPIError) or error.orig is None:
-        return RecordError(f"{where} was asked for something impossible: {one_line(error)}")
-    words, state = one_line(error.orig), getattr(error.orig, "sqlstate", None) or ""
+    if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.Error):
+        return driver_error(error.orig, lost=error.connection_invalidated)
+    return RecordError(
+        f"{place(server.database_url())} was asked for something impossible: {one_line(error)}"
+    )
+
+
+def driver_error(error: psycopg.Error, *, lost: bool = False) -> OvernightError:
+    """The same for the driver's own errors; `lost` where the connection is known to be gone."""
+    where, words, state = place(server.database_url()), one_line(error), error.sqlstate or ""
     if state.startswith(FORBIDDEN):
         return ConfigError(
             f"{where} does not let this user in or write: {words}; give it a database of its own "
             "(GRANT ALL ON DATABASE), or name another user or database in OVERNIGHT_DATABASE_URL"
         )
-    if isinstance(error, OperationalError) or error.connection_invalidated:
+    if lost or isinstance(error, psycopg.OperationalError):
         return StoreError(f"{where} broke off: {words}; nothing of this step was kept, try again")
     hint = "; record what it names first" if "is not present in table" in words else ""
     return RecordError(f"{where} refused: {words}{hint}")

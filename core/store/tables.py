@@ -62,6 +62,8 @@ class SnapshotRow(StoredRow, table=True):
     notes: dict[str, Any] = Field(sa_type=JSONB)
     run_id: str | None = Field(default=None, foreign_key="runs.id")
     created_at: datetime = Field(sa_column_kwargs=NOW)
+    stale_since: datetime | None = None
+    """Since when a reward that it was made of is another."""
 
 
 class CheckpointRow(StoredRow, table=True):

@@ -1,0 +1,218 @@
+"""One logged decision, read from whatever form it came in, or the reason why it can't be used."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from core.errors import DataError
+
+LARGEST = 8 * 1024 * 1024
+"""Bytes of one decision's documents that are read at all."""
+AHEAD = timedelta(minutes=5)
+"""How far a clock may be ahead of ours."""
+
+
+class AgentType(StrEnum):
+    """The agents of a filing desk."""
+
+    FILER = "FILER"
+    LIBRARIAN = "LIBRARIAN"
+    PRIORITIZER = "PRIORITIZER"
+    STORER = "STORER"
+    RETRIEVER = "RETRIEVER"
+
+
+class Feedback(StrEnum):
+    """What the user did with a decision."""
+
+    CONFIRMED = "CONFIRMED"
+    CORRECTED = "CORRECTED"
+    IGNORED = "IGNORED"
+    OVERRIDDEN = "OVERRIDDEN"
+
+
+class Unreadable(DataError):  # noqa: N818  (a reason, counted by its word)
+    """A row that goes to quarantine; `reason` is one of a few words."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, str(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision as the store keeps it: documents are JSON text that jsonb can hold, times are in UTC."""
+
+    external_id: str
+    agent_type: AgentType
+    state: str
+    action: str
+    model_version: str
+    created_at: datetime
+    updated_at: datetime
+    next_state: str | None = None
+    alternatives: str | None = None
+    item_id: str | None = None
+    opus_id: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    step: int | None = None
+    confidence: float | None = None
+    reasoning: str | None = None
+    logprobs: str | None = None
+    feedback: Feedback | None = None
+    correction: str | None = None
+    feedback_at: datetime | None = None
+    outcome: str | None = None
+    outcome_at: datetime | None = None
+    components: str | None = None
+
+
+DOCUMENTS = (
+    "state",
+    "action",
+    "next_state",
+    "alternatives",
+    "logprobs",
+    "correction",
+    "outcome",
+    "components",
+)
+TIMES = ("created_at", "updated_at", "feedback_at", "outcome_at")
+TEXTS = ("external_id", "model_version", "item_id", "opus_id", "user_id", "session_id", "reasoning")
+COLUMNS = tuple(field.name for field in fields(Decision))
+NEEDED = ("external_id", "agent_type", "state", "action", "model_version", "created_at")
+OBJECTS = ("state", "next_state", "outcome", "components")
+
+
+def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
+    """A decision from a row of any source: documents parsed or as JSON text, times aware, naive (taken as UTC) or ISO text.
+
+    `updated_at` is the latest of the row's times where the source has none. Raises: Unreadable.
+    """
+    if missing := [name for name in NEEDED if values.get(name) is None]:
+        raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every decision one")
+    read: dict[str, Any] = {name: text(name, values.get(name)) for name in TEXTS}
+    read |= {name: document(name, values.get(name)) for name in DOCUMENTS}
+    read |= {name: moment(name, values.get(name)) for name in TIMES}
+    if sum(len(read[name] or "") for name in DOCUMENTS) > LARGEST:
+        raise Unreadable("oversize", f"its documents are larger than {LARGEST // 2**20} MB")
+    read["agent_type"] = _one_of(AgentType, "agent_type", values["agent_type"])
+    if values.get("feedback") is not None:
+        read["feedback"] = _one_of(Feedback, "feedback", values["feedback"])
+    read["confidence"] = number("confidence", values.get("confidence"))
+    read["step"] = _whole("step", values.get("step"))
+    read["updated_at"] = read["updated_at"] or max(read[name] for name in TIMES if read[name] is not None)
+    if read["created_at"] > now + AHEAD:
+        raise Unreadable("clock_skew", f"created_at {read['created_at']} is in the future: set that clock")
+    return Decision(**read)
+
+
+def document(name: str, value: Any) -> str | None:
+    """JSON text that jsonb can hold, from a parsed document or its text. Raises: Unreadable."""
+    if value is None:
+        return None
+    try:
+        parsed = json.loads(value) if isinstance(value, str | bytes) and name != "correction" else value
+    except RecursionError as error:
+        raise Unreadable("too_deep", f"{name} is nested too deeply to be read") from error
+    except ValueError as error:
+        raise Unreadable("bad_json", f"{name} is no JSON: {error}") from error
+    if name in OBJECTS and not isinstance(parsed, dict):
+        raise Unreadable("bad_json", f"{name} is {type(parsed).__name__}, not an object")
+    return encoded(name, parsed)
+
+
+def encoded(name: str, value: Any) -> str:
+    """Canonical JSON: keys sorted, nothing that jsonb can't hold. Raises: Unreadable."""
+    try:
+        words = json.dumps(value, allow_nan=False, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    except RecursionError as error:
+        raise Unreadable("too_deep", f"{name} is nested too deeply to be read") from error
+    except TypeError as error:
+        raise Unreadable("bad_json", f"{name}: {error}") from error
+    except ValueError as error:
+        raise Unreadable("non_finite", f"{name} holds NaN or infinity: {error}") from error
+    return _letters(name, words, escaped=True)
+
+
+def text(name: str, value: Any) -> str | None:
+    """A string as the database holds it; numbers and UUIDs become theirs. Raises: Unreadable."""
+    return None if value is None else _letters(name, str(value))
+
+
+def moment(name: str, value: Any) -> datetime | None:
+    """A time in UTC; one without a zone is UTC already. Raises: Unreadable."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        elif isinstance(
+            value, int | float
+        ):  # milliseconds since 1970, as JavaScript and Prisma's SQLite write it
+            value = datetime.fromtimestamp(value / 1000, UTC)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
+        raise Unreadable("bad_time", f"{name} {str(value)[:40]!r} is no time: {error}") from error
+
+
+def number(name: str, value: Any) -> float | None:
+    """A finite number. Raises: Unreadable."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unreadable("bad_number", f"{name} {str(value)[:40]!r} is no number")
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise Unreadable("non_finite", f"{name} is {str(value)[:40]}")
+    return found
+
+
+def _whole(name: str, value: Any) -> int | None:
+    found = number(name, value)
+    if found is not None and (not found.is_integer() or not 0 <= found < 2**31):
+        raise Unreadable("bad_number", f"{name} {value} is no place in a session: count from 0")
+    return None if found is None else int(found)
+
+
+def _one_of(kind: type[AgentType] | type[Feedback], name: str, value: Any) -> Any:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise Unreadable(
+            f"unknown_{name}", f"{name} {str(value)[:40]!r} is none of {', '.join(kind)}"
+        ) from error
+
+
+def _letters(name: str, words: str, *, escaped: bool = False) -> str:
+    try:
+        words.encode()
+    except UnicodeEncodeError as error:
+        raise Unreadable("bad_unicode", f"{name} holds half a surrogate pair: {error.reason}") from error
+    if "\0" in words or (escaped and "\\u0000" in words and _has_nul(words)):
+        raise Unreadable("nul_char", f"{name} holds the character U+0000, which PostgreSQL can't hold")
+    return words
+
+
+def _has_nul(words: str) -> bool:
+    """Whether an escape in JSON text is U+0000 itself, and no backslash before 'u0000'."""
+    return any("\0" in part for part in _strings(json.loads(words)))
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [found for pair in value.items() for one in pair for found in _strings(one)]
+    return [found for one in value for found in _strings(one)] if isinstance(value, list) else []

@@ -1,0 +1,177 @@
+"""What apps logged, under the names of their own tables: decisions, trajectories, model calls, outcomes, ratings.
+
+A row of another database is known by its source and the id it has there. `revision` grows whenever a row's content
+changes, so that who computed something from it knows to do it again.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+from core.store.tables import NOW, StoredRow
+
+FEEDBACK = ("CONFIRMED", "CORRECTED", "IGNORED", "OVERRIDDEN")
+FIRST: dict[str, Any] = {"server_default": text("1")}
+
+
+def numbered() -> Any:
+    """A primary key that the database counts."""
+    return Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+
+
+def document(**rest: Any) -> Any:
+    """A jsonb column, where Python's None is SQL's NULL."""
+    return Field(sa_type=JSONB(none_as_null=True), **rest)
+
+
+class DecisionRow(StoredRow, table=True):
+    """One decision of an agent: what it saw, what it did, and whatever became known of it later."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        UniqueConstraint("source", "external_id"),
+        CheckConstraint(f"feedback IN {FEEDBACK}", name="feedback"),
+        Index("ix_decisions_agent_type_number", "agent_type", "number"),
+    )
+    number: int = numbered()
+    source: str
+    external_id: str
+    agent_type: str
+    state: dict[str, Any] = document()
+    action: Any = document()
+    next_state: dict[str, Any] | None = document(default=None)
+    alternatives: Any = document(default=None, nullable=True)
+    item_id: str | None = None
+    opus_id: str | None = None
+    """What the item was filed under."""
+    user_id: str | None = None
+    session_id: str | None = None
+    step: int | None = None
+    """The place in its session, from 0."""
+    model_version: str
+    confidence: float | None = None
+    reasoning: str | None = None
+    logprobs: list[float] | None = document(default=None)
+    """Of the answer's tokens, under the model that gave it; in nats."""
+    feedback: str | None = None
+    correction: Any = document(default=None, nullable=True)
+    """What the user would have had instead."""
+    feedback_at: datetime | None = None
+    outcome: dict[str, Any] | None = document(default=None)
+    outcome_at: datetime | None = None
+    components: dict[str, Any] | None = document(default=None)
+    """What the app observed of each part of the reward: {group: {component: number}}."""
+    created_at: datetime
+    updated_at: datetime
+    """When its source last changed it."""
+    revision: int = Field(default=1, sa_type=BigInteger, sa_column_kwargs=FIRST)
+
+
+class TrajectoryRow(StoredRow, table=True):
+    """One agent's steps through a window of time, and how it ended."""
+
+    __tablename__ = "trajectories"
+    __table_args__ = (
+        UniqueConstraint("source", "external_id"),
+        CheckConstraint("ended_at >= started_at", name="time_order"),
+        Index("ix_trajectories_window_start_agent_id", "window_start", "agent_id"),
+    )
+    number: int = numbered()
+    source: str
+    external_id: str
+    agent_id: str
+    window_start: datetime
+    """From `started_at`, in UTC."""
+    window_hours: int = Field(default=1, sa_column_kwargs=FIRST)
+    scenario_id: str | None = None
+    episode_id: str | None = None
+    started_at: datetime
+    ended_at: datetime
+    steps: list[dict[str, Any]] = document()
+    metrics: dict[str, Any] | None = document(default=None)
+    components: dict[str, Any] | None = document(default=None)
+    status: str
+    balance: float | None = None
+    profit: float | None = None
+    model_version: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    revision: int = Field(default=1, sa_type=BigInteger, sa_column_kwargs=FIRST)
+
+
+class ModelCallRow(StoredRow, table=True):
+    """One call of a language model during a trajectory's step."""
+
+    __tablename__ = "llm_call_logs"
+    __table_args__ = (
+        UniqueConstraint("source", "external_id"),
+        Index("ix_llm_call_logs_trajectory", "trajectory"),
+    )
+    number: int = numbered()
+    source: str
+    external_id: str
+    trajectory: int = Field(sa_type=BigInteger, foreign_key="trajectories.number", ondelete="CASCADE")
+    step: int
+    called_at: datetime
+    latency_ms: int | None = None
+    model: str
+    purpose: str
+    messages: list[dict[str, Any]] = document()
+    response: str
+    reasoning: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    logprobs: list[float] | None = document(default=None)
+
+
+class MarketOutcomeRow(StoredRow, table=True):
+    """What a market did in a window: a stock's prices, or a prediction market's answer."""
+
+    __tablename__ = "market_outcomes"
+    __table_args__ = (
+        CheckConstraint("(ticker IS NULL) <> (question_id IS NULL)", name="one_market"),
+        Index(
+            "uq_market_outcomes_market",
+            *("source", "window_start", "ticker", "question_id"),
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+        ),
+    )
+    number: int = numbered()
+    source: str
+    window_start: datetime
+    ticker: str | None = None
+    start_price: float | None = None
+    end_price: float | None = None
+    question_id: str | None = None
+    question: str | None = None
+    answer: str | None = None
+    final_probability: float | None = None
+    volume: float | None = None
+    news: Any = document(default=None, nullable=True)
+    observed_at: datetime = Field(sa_column_kwargs=NOW)
+
+
+class RatingRow(StoredRow, table=True):
+    """A person's thumb on an answer; a rater's latest vote on an entry stands."""
+
+    __tablename__ = "ratings"
+    __table_args__ = (
+        UniqueConstraint("source", "entry_id", "rater_id"),
+        CheckConstraint("rating IN ('up', 'down')", name="rating"),
+    )
+    number: int = numbered()
+    source: str
+    entry_id: str
+    rater_id: str
+    rating: str
+    tags: list[str] = document(sa_column_kwargs={"server_default": text("'[]'")})
+    notes: str | None = None
+    model_version: str | None = None
+    rated_at: datetime
+    revision: int = Field(default=1, sa_type=BigInteger, sa_column_kwargs=FIRST)

@@ -1,0 +1,126 @@
+"""Decisions come in whatever way, and every row's end is known."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from psycopg.rows import dict_row
+
+from core.accounting import Accounting
+from core.errors import DataError
+from core.store import decisions
+from core.store.decisions import ingest
+from core.store.engine import connection
+
+AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+GOOD = {
+    "external_id": "one",
+    "agent_type": "FILER",
+    "state": {"text": "an invoice", "weight": 1.5},
+    "action": '{"folder": "bills"}',
+    "model_version": "base",
+    "created_at": AT,
+    "feedback": "CONFIRMED",
+    "components": {"immediate": {"userFeedback": 1}},
+}
+
+
+def kept(source="app", *rows, now=AT + timedelta(days=1)):
+    total = Accounting()
+    for page in ingest(source, rows, now=now):
+        total += page
+    return total
+
+
+def stored(query="SELECT * FROM overnight.decisions ORDER BY number"):
+    with connection() as held, held.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query).fetchall()
+
+
+def test_a_row_is_kept_and_the_same_row_again_changes_nothing(database):
+    """Documents may come parsed or as text."""
+    assert kept("app", GOOD) == Accounting(read=1, written=1)
+    again = GOOD | {"state": '{"weight": 1.50, "text": "an invoice"}', "action": {"folder": "bills"}}
+    assert kept("app", again) == Accounting(read=1, unchanged=1)
+    (row,) = stored()
+    assert row["state"] == {"text": "an invoice", "weight": 1.5}
+    assert (row["revision"], row["updated_at"], row["feedback"]) == (1, AT, "CONFIRMED")
+    assert kept("other app", GOOD) == Accounting(read=1, written=1)
+
+
+def test_the_newest_of_an_id_stands(database):
+    """A later one replaces; an older one, or the older of two in one page, is kept aside; the same twice counts once."""
+    later = GOOD | {"feedback": "OVERRIDDEN", "updated_at": AT + timedelta(hours=1)}
+    assert kept("app", GOOD, GOOD, later) == Accounting(
+        read=3, written=1, quarantined={"older_copy": 1}, skipped={"given twice": 1}
+    )
+    assert kept("app", GOOD) == Accounting(read=1, quarantined={"older_copy": 1})
+    latest = later | {"feedback": "CORRECTED", "updated_at": AT + timedelta(hours=2)}
+    assert kept("app", latest) == Accounting(read=1, written=1)
+    (row,) = stored()
+    assert (row["feedback"], row["revision"]) == ("CORRECTED", 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"state": '{"text": "cut'}, "bad_json"),
+        ({"state": "[1]"}, "bad_json"),
+        ({"state": {"x": float("nan")}}, "non_finite"),
+        ({"state": '{"x": 1e400}'}, "non_finite"),
+        ({"confidence": float("inf")}, "non_finite"),
+        ({"state": {"x": "a\0b"}}, "nul_char"),
+        ({"reasoning": "a\0b"}, "nul_char"),
+        ({"state": {"x": "\ud800"}}, "bad_unicode"),
+        ({"state": '{"x": "\\ud800"}'}, "bad_unicode"),
+        ({"state": {"x": "y" * (50 * 2**20)}}, "oversize"),
+        ({"state": '{"x":' * 20_000 + "1" + "}" * 20_000}, "too_deep"),
+        ({"agent_type": "CLERK"}, "unknown_agent_type"),
+        ({"feedback": "LIKED"}, "unknown_feedback"),
+        ({"action": None}, "missing_value"),
+        ({"created_at": "yesterday"}, "bad_time"),
+        ({"created_at": AT + timedelta(days=2)}, "clock_skew"),
+        ({"step": -1}, "bad_number"),
+        ({"step": 1e400}, "non_finite"),
+    ],
+)
+def test_what_can_not_be_used_is_kept_aside_and_the_others_are_done(database, change, reason):
+    """With the reason, and as it came; released when the row comes again and can be used."""
+    bad = GOOD | {"external_id": "two"} | change
+    assert kept("app", GOOD, bad) == Accounting(read=2, written=1, quarantined={reason: 1})
+    assert kept("app", bad) == Accounting(read=1, quarantined={reason: 1})
+    (row,) = stored("SELECT * FROM overnight.quarantine")
+    assert (row["external_id"], row["reason"], row["released_at"]) == ("two", reason, None)
+    assert row["raw"]
+    assert kept("app", GOOD | {"external_id": "two"}).written == 1
+    (row,) = stored("SELECT * FROM overnight.quarantine")
+    assert row["released_at"] is not None
+
+
+def test_what_only_looks_like_a_forbidden_letter_is_kept(database):
+    """A backslash before 'u0000', a whole surrogate pair, and a time without a zone, which is UTC."""
+    row = GOOD | {"state": {"x": "\\u0000 \U0001f600"}, "created_at": "2026-11-01T12:00:00.000"}
+    assert kept("app", row).written == 1
+    assert stored()[0]["state"] == row["state"]
+    assert stored()[0]["created_at"] == AT
+
+
+def test_pages_are_kept_one_by_one(database, monkeypatch):
+    """What breaks in the third page leaves the two before it."""
+    monkeypatch.setattr(decisions, "PAGE", 2)
+
+    def rows():
+        for name in range(5):
+            if name == 4:
+                raise RuntimeError("the source is gone")
+            yield GOOD | {"external_id": str(name)}
+
+    with pytest.raises(RuntimeError):
+        list(ingest("app", rows(), now=AT))
+    assert len(stored()) == 4
+
+
+def test_a_row_that_is_lost_is_an_error():
+    """Read 3, accounted for 2."""
+    assert Accounting(read=2, written=1, skipped={"x": 1}).checked("rows").accounted == 2
+    with pytest.raises(DataError, match=r"nights: 3 rows were read and 2 accounted for"):
+        Accounting(read=3, written=1, unchanged=1).checked("nights")
