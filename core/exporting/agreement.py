@@ -130,7 +130,7 @@ def judge(
         found.append(f"KL {divergence.kl:.3g} nats a token (at most {most_kl:.3g})")
     if divergence.top1 + 2 * divergence.top1_error < cap.top1:
         found.append(f"top-1 agreement {divergence.top1:.1%} (at least {cap.top1:.1%})")
-    if divergence.kl_max > cap.kl_max:
+    if cap.kl_max is not None and divergence.kl_max > cap.kl_max:
         found.append(f"KL of the worst token {divergence.kl_max:.3g} nats (at most {cap.kl_max:g})")
     if divergence.choice is not None and divergence.choice + 2 * divergence.choice_error < cap.choice:
         found.append(f"same decision {divergence.choice:.1%} (at least {cap.choice:.1%})")

@@ -34,8 +34,8 @@ class Cap(Settings):
     """Share of tokens whose likeliest successor is the same."""
     choice: float = Field(ge=0, le=1)
     """Share of decisions (likeliest among the legal answers) that are the same."""
-    kl_max: float = math.inf
-    """KL divergence of the worst token, in nats."""
+    kl_max: float | None = Field(default=None, gt=0)
+    """KL divergence of the worst token, in nats; null: no limit."""
 
 
 _SMALL_CAPS = {

@@ -1,5 +1,6 @@
 """What every use case owes: whole configs, clear refusals, and rows that any training method can read."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -95,10 +96,12 @@ def records_in(annotation: object) -> set[type[Record]]:
 
 @each
 def test_every_section_refuses_what_is_no_number(use_case):
-    """However deep: a record that lets infinity pass is a row, not settings."""
+    """However deep: a record that lets infinity pass is a row, not settings. Defaults are held to it too."""
     found = records_in(use_case.config)
     assert {"OnlineSettings", "VllmRollouts", "Cap"} <= {kind.__name__ for kind in found}
     assert [kind.__name__ for kind in found if not issubclass(kind, Settings)] == []
+    defaults = [field.default for kind in found for field in kind.model_fields.values()]
+    assert all(math.isfinite(value) for value in defaults if isinstance(value, float))
 
 
 @pytest.mark.parametrize(

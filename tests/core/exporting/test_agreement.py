@@ -67,8 +67,10 @@ def test_each_gate_names_its_figure_and_its_limit(changes, base_kl, word):
 
 
 def test_a_file_within_its_limits_passes():
-    """Free text has no decisions to compare, rounding has no ratio to speak of, doubt is the file's benefit."""
+    """Free text has no decisions to compare, rounding has no ratio to speak of, doubt is the file's benefit; so is no limit."""
     free = _divergence(choices=0, choice=None, choice_kl=None)
+    unlimited = CAP.model_copy(update={"kl_max": None})
+    assert judge(_divergence(kl_max=9.0), unlimited, base_kl=None, most_ratio=1.5, noise_kl=1e-4) == ()
     assert judge(free, CAP, base_kl=0.009, most_ratio=1.5, noise_kl=1e-4) == ()
     assert judge(_divergence(kl=5e-5), CAP, base_kl=1e-6, most_ratio=1.5, noise_kl=1e-4) == ()
     assert judge(_divergence(kl=0.03, kl_error=0.006), CAP, base_kl=None, most_ratio=1.5, noise_kl=1e-4) == ()
@@ -81,6 +83,8 @@ def test_caps_grow_stricter_with_the_model():
     )
     assert small.kl > middle.kl > large.kl
     assert small.top1 < middle.top1 < large.top1
+    assert (small.kl_max, middle.kl_max, large.kl_max) == (None, None, None)
+    assert default_cap("f16", 3_000_000_000).kl_max == default_cap("f16", 1).kl_max == 0.02
     assert ReleaseSettings(caps={"q4_k_m": CAP}).cap("q4_k_m", 8_000_000_000) == CAP
 
 
