@@ -16,6 +16,7 @@ from core.exporting.config import ReleaseSettings
 from core.files import digest
 from core.record import Settings
 from core.reports.story import Story
+from core.reward import RewardSpec
 from core.tracking import TrackingSettings
 from core.training.config import (
     AdapterSettings,
@@ -93,6 +94,8 @@ class UseCase:
     reads: Mapping[str, tuple[str, ...]]
     """The config sections each stage reads: what its cache key holds. The methods that it has rows for are those with a
     stage 'groups-METHOD'."""
+    rewards: Callable[[Any], RewardSpec] | None = None
+    """What its rewards are made of, where its rows lie in the store: the nights then keep its part of the ledger."""
     choices: bool = False
     """Whether each row's completions are all the legal answers of a choice; else they are texts."""
     loss_targets: Mapping[str, float] = field(default_factory=dict)
