@@ -84,7 +84,7 @@ def evaluate(run: Run, played: Played) -> Evaluation:
 
 
 def _evidence(run: Run, played: Played) -> dict[str, str]:
-    """Digests of the config, the code, each model that played, and the snapshots that the candidate grew from."""
+    """The slot it is about; digests of the config, the code, each model that played, and the candidate's snapshots."""
     names: dict[str, list[str]] = {}
     for name, entrant in played.entrants.items():
         names.setdefault(entrant.sha256, []).append(name)
@@ -93,6 +93,7 @@ def _evidence(run: Run, played: Played) -> dict[str, str]:
         if isinstance(one, Snapshot):
             snapshots.setdefault(one.kind, []).append(one.sha256)
     return {
+        "slot": run.config.slot,
         "config": run.config_digest,
         "code": run.code_revision,
         **{f"model: {', '.join(called)}": sha256 for sha256, called in names.items()},

@@ -4,7 +4,7 @@ from prefect import task
 
 from core.checkpoint import Checkpoint
 from core.evaluation import Evaluation
-from core.exporting.publish import switch_alias
+from core.exporting.aliases import point_aliases
 from core.exporting.results import Release
 from core.promotion import Promotion, decide
 from core.run import Run
@@ -19,7 +19,7 @@ def promote(
 ) -> Promotion:
     """Move the champion pointer on 'better' and a verified export, in one transaction with its evidence.
 
-    Then the alias `<use case>-<slot>-<format>` among the releases points at the new champion's files.
+    Then the aliases `<use case>-<slot>-<format>` among the releases point at the new champion's files, and at nothing else.
     """
     promotion = decide(
         evaluation,
@@ -32,6 +32,5 @@ def promote(
     )
     record_promotion(run.id, promotion)
     if promotion.promoted:
-        for published in files.published:
-            switch_alias(published, f"{run.use_case.name.replace('_', '-')}-{run.config.slot}")
+        point_aliases(promotion.use_case, promotion.slot, files.published)
     return promotion

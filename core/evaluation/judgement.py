@@ -1,5 +1,6 @@
 """The one rule that turns a comparison and its guards into a verdict with its reason."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from core.evaluation.results import Comparison, Validity, Verdict
@@ -32,8 +33,8 @@ def judge(
 ) -> tuple[Verdict, str]:
     """The verdict and one sentence with the numbers behind it.
 
-    In this order: an A/A row that differs: cannot tell. Too many invalid or substituted decisions: not
-    better. No interval: cannot tell. Interval wholly below `worthwhile`: not better. Interval wholly
+    In this order: an A/A row that differs: cannot tell. Too many invalid or substituted decisions, by themselves or
+    beside the incumbent's: not better. No interval: cannot tell. Interval wholly below `worthwhile`: not better. Interval wholly
     above zero and p at most its level: better. Else cannot tell.
     """
     aa = guards.aa
@@ -41,17 +42,27 @@ def judge(
         seen = f"{gap(aa.difference, rate=words.rate)}, {probability(aa.p_value)}"
         reason = f"the A/A row should show nothing and shows {seen}: the contest is not fair"
         return Verdict.CANNOT_TELL, reason
-    for validity in guards.validity:
-        if validity.policy == settings.candidate and validity.rate > settings.invalid_rate_limit:
-            return Verdict.NOT_BETTER, _invalid(validity, settings)
+    if (unusable := _invalid(guards.validity, settings)) is not None:
+        return Verdict.NOT_BETTER, unusable
     return _by_interval(primary, settings, guards.detectable, words)
 
 
-def _invalid(validity: Validity, settings: EvaluationSettings) -> str:
-    return (
-        f"{figure(validity.rate, rate=True)} of {settings.candidate}'s {validity.decisions:,.0f} decisions "
-        f"were invalid or substituted, at most {figure(settings.invalid_rate_limit, rate=True)} may be"
+def _invalid(validity: Sequence[Validity], settings: EvaluationSettings) -> str | None:
+    """Why a candidate's answers are too often of no use, or None."""
+    by_policy = {one.policy: one for one in validity}
+    candidate, incumbent = by_policy.get(settings.candidate), by_policy.get(settings.incumbent)
+    if candidate is None:
+        return None
+    said = (
+        f"{figure(candidate.rate, rate=True)} of {settings.candidate}'s {candidate.decisions:,.0f} decisions "
+        "were invalid or substituted"
     )
+    if candidate.rate > settings.invalid_rate_limit:
+        return f"{said}, at most {figure(settings.invalid_rate_limit, rate=True)} may be"
+    if incumbent is not None and candidate.rate > incumbent.rate + settings.invalid_rate_margin:
+        margin = gap(settings.invalid_rate_margin, rate=True).removeprefix("+")
+        return f"{said}, of {settings.incumbent}'s {figure(incumbent.rate, rate=True)}: at most {margin} more may be"
+    return None
 
 
 def _by_interval(

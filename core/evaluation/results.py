@@ -142,7 +142,8 @@ class Evaluation(Record):
     design: tuple[tuple[str, str], ...]
     """What was played, as the contest says it, in its order."""
     evidence: dict[str, str]
-    """What the numbers stand on: digests of the entrants, of the snapshots the candidate grew from, of code and config."""
+    """What the numbers are about and stand on: the slot; digests of the entrants, of the snapshots the candidate grew from,
+    of code and config."""
 
     @property
     def id(self) -> str:

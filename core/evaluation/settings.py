@@ -29,6 +29,8 @@ class EvaluationSettings(Settings):
     """Planned O'Brien-Fleming looks, at each of which the contest may end; 1 is a fixed design."""
     invalid_rate_limit: Annotated[float, Field(ge=0, le=1)] = 0.02
     """A candidate with more invalid or substituted decisions than this, of those it was asked for, is not better."""
+    invalid_rate_margin: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Nor is one whose share of them is above the incumbent's by more than this, however good the others are."""
 
     @model_validator(mode="after")
     def _two_policies(self) -> Self:

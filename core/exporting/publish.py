@@ -66,7 +66,7 @@ def publish_folder(stage: Path, root: Path, name: str, format_: str, facts: dict
     digests = {file: file_digest(stage / file) for file in files}
     sha256 = digest(digests)
     folder = root / f"{name}-{format_}-{sha256[:12]}"
-    if not _is_intact(folder):
+    if not is_intact_folder(folder):
         entries = {file: {"sha256": digests[file], "bytes": sizes[file]} for file in files}
         write_json(stage / MANIFEST, {"sha256": sha256, "format": format_, "files": entries, **facts})
         with writing(folder):
@@ -110,10 +110,11 @@ def verify_folder(folder: Path) -> list[str]:
 
 def is_intact(release: Release) -> bool:
     """Whether all that was published is still there, byte for byte."""
-    return all(_is_intact(Path(made.path)) for made in release.published)
+    return all(is_intact_folder(Path(made.path)) for made in release.published)
 
 
-def _is_intact(folder: Path) -> bool:
+def is_intact_folder(folder: Path) -> bool:
+    """Whether one published folder is still as it was published."""
     try:
         return not verify_folder(folder)
     except ExportError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ExportError
+from core.exporting.aliases import releases_folder
 from core.exporting.card import write_card
 from core.exporting.config import LEVELS, NOT_QUANTISED, ReleaseFormat, ReleaseRequest
 from core.exporting.converter import INSTALL_HINT, convert_adapter, missing_tools
@@ -18,7 +19,7 @@ from core.exporting.publish import publish_folder, staging_folder, switch_alias
 from core.exporting.replay import EncodedPrompt, encode_prompts, free_memory
 from core.exporting.results import Agreement, Published, Release
 from core.exporting.space import release_gigabytes
-from core.files import data_folder, digest, need_space
+from core.files import digest, need_space
 from core.language.folder import parameter_count
 from core.language.model import load_tokenizer
 from core.promotion import ReleaseCheck
@@ -26,11 +27,6 @@ from core.promotion import ReleaseCheck
 PROBES = 3
 """Prompts on which adapter and merged model must agree to rounding."""
 _TOOLS = ("torch", "transformers", "peft", "safetensors", "gguf", "llama-cpp-python")
-
-
-def releases_folder() -> Path:
-    """Where releases are published."""
-    return data_folder() / "releases"
 
 
 def release(request: ReleaseRequest) -> Release:

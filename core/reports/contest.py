@@ -192,10 +192,14 @@ def _validity(evaluation: Evaluation) -> Iterable[str]:
         )
         for one in evaluation.validity
     ]
-    header = ("policy", "decisions", "invalid", "substituted", "rate", "tokens", "time each")
+    header, settings = (
+        ("policy", "decisions", "invalid", "substituted", "rate", "tokens", "time each"),
+        evaluation.settings,
+    )
     note = (
         "Decisions are those a policy was asked for: where only one answer is legal, a model is not asked. The rate is "
-        f"of them; above {percent(evaluation.settings.invalid_rate_limit)} a candidate is not better."
+        f"of them; above {percent(settings.invalid_rate_limit)}, or more than {percent(settings.invalid_rate_margin)} above the "
+        "incumbent's, a candidate is not better."
     )
     return heading("Answers that could not be used", 3), note, table(header, rows)
 

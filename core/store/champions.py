@@ -39,6 +39,8 @@ class Decision(Record):
     at: datetime
     action: str
     """'promoted', 'kept' or 'rolled back'."""
+    by: str | None
+    """Who decided by hand; None where a run's own verdict did."""
     candidate: str
     incumbent: str
     verdict: str
@@ -217,6 +219,7 @@ def _decision_of(row: PromotionRow, run: RunRow | None) -> Decision:
     values = row.model_dump(include=set(Decision.model_fields))
     return Decision(
         at=row.created_at,
+        by=run.config.get("by") if run else None,
         code_revision=run.code_revision if run else None,
         config_digest=run.config_digest if run else None,
         **values,

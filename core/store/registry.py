@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from core.checkpoint import Checkpoint, weights_digest
+from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
 from core.errors import ModelError
 from core.evaluation import Evaluation
-from core.exporting.results import Release
+from core.exporting.results import Published, Release
+from core.given_checkpoint import checkpoint_in
 from core.store.champions import (
     Champion,
     Decision,
@@ -48,12 +49,11 @@ __all__ = [
     "record_release",
     "record_run",
     "record_snapshot",
+    "released",
     "rollback",
 ]
 
 SHORTEST_DIGEST = 6
-TRAINED = "trained.json"
-"""What a training stage leaves beside its weights: the checkpoint, described."""
 
 
 def record_snapshot(run_id: str, snapshot: Snapshot) -> None:
@@ -108,6 +108,15 @@ def record_release(run_id: str, release: Release, checkpoint: str) -> None:
         )
 
 
+def released(sha256: str | None) -> tuple[Published, ...]:
+    """What a release published, by its digest; nothing where there is none. Raises: StoreError."""
+    if sha256 is None:
+        return ()
+    with transaction() as session:
+        row = session.get(ReleaseRow, sha256)
+    return tuple(Published.model_validate(made) for made in row.details["published"]) if row else ()
+
+
 def find_checkpoint(name: str) -> Checkpoint:
     """The checkpoint of that digest, its first letters, or that folder (which is recorded then).
 
@@ -115,7 +124,7 @@ def find_checkpoint(name: str) -> Checkpoint:
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        checkpoint = _checkpoint_in(folder)
+        checkpoint = checkpoint_in(folder)
         record_checkpoint(None, checkpoint)
         return checkpoint
     checkpoint = _checkpoint(_by_prefix(name))
@@ -169,25 +178,6 @@ def _by_prefix(name: str) -> CheckpointRow:
             f"(at least {SHORTEST_DIGEST} letters), or a folder with weights"
         )
     return rows[0]
-
-
-def _checkpoint_in(folder: Path) -> Checkpoint:
-    """The checkpoint a folder holds: one of ours, or a whole model from elsewhere."""
-    for place in (folder / TRAINED, folder.parent / TRAINED):
-        if place.is_file():
-            return Checkpoint.model_validate_json(place.read_text())
-    if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{folder} holds neither {TRAINED} nor a whole model (config.json and *.safetensors): give a stage's "
-            "folder, or merge the adapter first"
-        )
-    return Checkpoint(
-        kind="merged",
-        path=str(folder.resolve()),
-        sha256=weights_digest(folder),
-        base_model=str(folder.resolve()),
-        method="given",
-    )
 
 
 def _plain(record: Checkpoint | Snapshot) -> dict[str, Any]:

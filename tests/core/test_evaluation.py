@@ -101,6 +101,32 @@ def test_invalid_answers_give_not_better():
     assert "2.5 %" in result.reason
 
 
+@pytest.mark.parametrize(
+    ("invalid", "margin", "verdict"),
+    [
+        (9, 0.01, Verdict.NOT_BETTER),
+        (6, 0.01, Verdict.BETTER),
+        (9, 0.03, Verdict.BETTER),
+        (0, 0.0, Verdict.BETTER),
+    ],
+)
+def test_answers_may_not_become_unusable_more_often(invalid, margin, verdict):
+    """However many are allowed, a candidate with more of them than the incumbent, by more than the margin, is not better."""
+    counts = {
+        "candidate": {"decisions": 200, "invalid": invalid, "substituted": 0},
+        "incumbent": {"decisions": 200, "invalid": 4, "substituted": 4},
+    }
+    settings = EvaluationSettings(primary_metric="win", invalid_rate_limit=0.5, invalid_rate_margin=margin)
+    result = evaluate(contest({"candidate": 0.3, "incumbent": 0.08}, counts=counts), settings, {})
+
+    assert result.verdict is verdict
+    if verdict is Verdict.NOT_BETTER:
+        assert result.reason == (
+            "4.5 % of candidate's 200 decisions were invalid or substituted, of incumbent's 2.0 %: at most 1.0 points more "
+            "may be"
+        )
+
+
 def test_a_gain_not_worth_it_gives_not_better():
     """A sure gain of .010 to .012 is not better when .02 is the least that is worth a change."""
     ahead = np.tile([0.010, 0.012], 20)

@@ -1,5 +1,6 @@
 """What runs made is recorded once and found again."""
 
+import json
 import math
 
 import numpy as np
@@ -144,8 +145,67 @@ def test_a_folder_is_a_checkpoint_too(run, tmp_path):
     given = find_checkpoint(str(model))
     assert (given.kind, given.path, given.base_model) == ("merged", str(model), str(model))
     assert lineage(given.sha256) == [given]
-    with pytest.raises(ModelError, match=r"holds neither trained.json nor a whole model"):
+    with pytest.raises(ModelError, match=r"holds neither trained.json nor a whole model .* nor an adapter"):
         find_checkpoint(str(tmp_path))
+
+
+def adapter_of(folder, **settings):
+    """An adapter's folder as PEFT writes it, of a base it names."""
+    folder.mkdir(exist_ok=True)
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "revision": None} | settings)
+    )
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    return str(folder)
+
+
+def test_an_adapter_from_elsewhere_says_its_own_base_model(run, tmp_path):
+    """By the name, source or hub id of a model file, as a folder that is there, or as any other hub id."""
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    named = {
+        "smollm2-135m": "smollm2-135m",
+        "HuggingFaceTB/SmolLM2-135M-Instruct": "smollm2-135m",
+        "Qwen/Qwen2.5-3B-Instruct": "qwen2.5-3b",
+        "somebody/model": "somebody/model",
+        str(base): str(base),
+    }
+    for name, expected in named.items():
+        folder = adapter_of(tmp_path / "adapter", base_model_name_or_path=name)
+        found = find_checkpoint(folder)
+        assert (found.kind, found.method, found.path, found.base_model) == (
+            "adapter",
+            "given",
+            folder,
+            expected,
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, r"does not say its base model: set base_model_name_or_path there"),
+        (
+            {"base_model_name_or_path": "model"},
+            r"can't be told: its adapter_config.json says 'model', which is no",
+        ),
+        ({"base_model_name_or_path": "/nowhere/model"}, r"no folder with a model here; set"),
+        ({"base_model_name_or_path": "a/b", "peft_type": "IA3"}, r"is a IA3 adapter: only LoRA adapters"),
+        (
+            {"base_model_name_or_path": "a/b", "revision": "v2"},
+            r"is of revision 'v2' of a/b, and 'a/b' is 'main'",
+        ),
+    ],
+)
+def test_an_adapter_whose_base_cannot_be_told_is_refused(run, tmp_path, settings, words):
+    """One line that names the file and what to set; so is a file that is no JSON."""
+    folder = adapter_of(tmp_path / "adapter", **settings)
+    with pytest.raises(ModelError, match=words):
+        find_checkpoint(folder)
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"can't be read as JSON .*: copy the adapter again"):
+        find_checkpoint(folder)
 
 
 def test_lineage_goes_back_to_the_rows(run):
