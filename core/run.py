@@ -9,11 +9,11 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import ROOT, load_config
+from core.config import ROOT, load_config, validate
 from core.files import data_folder, digest, locked, make_folder, write_json
 
 if TYPE_CHECKING:
@@ -59,11 +59,19 @@ class Run:
     preset: str
     config: "UseCaseConfig"
     code_revision: str
+    part: str = ""
+    """The slot that this part of a run is about; nothing for a run that is about one alone."""
 
     @property
     def folder(self) -> Path:
         """Resolved config, report, and links to the stages."""
-        return data_folder() / "runs" / self.id
+        return data_folder() / "runs" / self.id / self.part
+
+    def of(self, slot: str) -> "Run":
+        """The part of this run that is about one slot: with a config and a folder of its own. Raises: as `open_run`."""
+        values = self.config.model_dump() | {"slot": slot}
+        config = validate(type(self.config), values, f"the part '{slot}' of run {self.id}")
+        return _written(replace(self, config=config, part=slot))
 
     @property
     def config_digest(self) -> str:
@@ -92,9 +100,13 @@ def open_run(run_id: str, use_case: "UseCase", preset: str, overrides: dict[str,
     Raises: ConfigError, StorageError.
     """
     config = load_config(use_case.config, use_case.name, preset, overrides)
-    run = Run(run_id, use_case, preset, config, code_revision())
+    return _written(Run(run_id, use_case, preset, config, code_revision()))
+
+
+def _written(run: Run) -> Run:
+    """The same run, its folder made and its config in it."""
     make_folder(run.folder)
-    write_json(run.folder / "config.resolved.json", config.model_dump(mode="json"))
+    write_json(run.folder / "config.resolved.json", run.config.model_dump(mode="json"))
     return run
 
 

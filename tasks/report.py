@@ -22,11 +22,13 @@ def report(
     promotion: Promotion | None = None,
     ended: str = "completed",
 ) -> str:
-    """Write the run's report as a file and show the same in the UI."""
+    """Write the run's report as a file and show the same in the UI; a part of a run does not end it."""
     story = read_story(run, evaluation, promotion)
     text = run_report(run, story)
     path = text.write(run.folder / "report.md")
-    create_markdown_artifact(text.text(), key=REPORT_KEY, description=text.title)
+    create_markdown_artifact(
+        text.text(), key="-".join(filter(None, (REPORT_KEY, run.part))), description=text.title
+    )
     write_json(
         run.folder / "summary.json",
         {
@@ -38,5 +40,6 @@ def report(
             "seconds": story.seconds,
         },
     )
-    finish_run(run.id, ended)
+    if not run.part:
+        finish_run(run.id, ended)
     return str(path)

@@ -124,3 +124,13 @@ def test_the_code_revision_marks_a_changed_checkout(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("2")
     assert len(clean) == 12
     assert code_revision() == f"{clean}+"
+
+
+def test_a_part_of_a_run_is_about_one_slot(run):
+    """Its own config, folder and stages, under the run's; a slot without a name is refused."""
+    part = run.of("second")
+    assert part.folder == run.folder / "second"
+    assert (part.id, part.config.slot, run.config.slot) == (run.id, "second", "default")
+    assert (part.folder / "config.resolved.json").is_file()
+    with pytest.raises(ConfigError, match="part ' '"):
+        run.of(" ")
