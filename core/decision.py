@@ -97,11 +97,11 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
 
     `updated_at` is the latest of the row's times where the source has none. Raises: Unreadable.
     """
-    if missing := [name for name in NEEDED if values.get(name) is None]:
-        raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every decision one")
     read: dict[str, Any] = {name: text(name, values.get(name)) for name in TEXTS}
     read |= {name: document(name, values.get(name)) for name in DOCUMENTS}
     read |= {name: moment(name, values.get(name)) for name in TIMES}
+    if missing := [name for name in NEEDED if read.get(name, values.get(name)) is None]:
+        raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every decision one")
     if sum(len(read[name] or "") for name in DOCUMENTS) > LARGEST:
         raise Unreadable("oversize", f"its documents are larger than {LARGEST // 2**20} MB")
     read["agent_type"] = _one_of(AgentType, "agent_type", values["agent_type"])
@@ -116,15 +116,22 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
 
 
 def document(name: str, value: Any) -> str | None:
-    """JSON text that jsonb can hold, from a parsed document or its text. Raises: Unreadable."""
+    """JSON text that jsonb can hold, from a parsed document or its text; None for JSON's null. Raises: Unreadable.
+
+    One number has one spelling, whichever database it comes from: 1e2 and 100.0 are 100, and -0.0 is 0.
+    """
     if value is None:
         return None
+    is_text = isinstance(value, str | bytes) and name != "correction"
+    words = value if is_text else encoded(name, value)
     try:
-        parsed = json.loads(value) if isinstance(value, str | bytes) and name != "correction" else value
+        parsed = json.loads(words, parse_float=_real, parse_int=_integer)
     except RecursionError as error:
         raise Unreadable("too_deep", f"{name} is nested too deeply to be read") from error
     except ValueError as error:
         raise Unreadable("bad_json", f"{name} is no JSON: {error}") from error
+    if parsed is None:
+        return None
     if name in OBJECTS and not isinstance(parsed, dict):
         raise Unreadable("bad_json", f"{name} is {type(parsed).__name__}, not an object")
     return encoded(name, parsed)
@@ -141,6 +148,17 @@ def encoded(name: str, value: Any) -> str:
     except ValueError as error:
         raise Unreadable("non_finite", f"{name} holds NaN or infinity: {error}") from error
     return _letters(name, words, escaped=True)
+
+
+def _real(digits: str) -> float | int:
+    """A number of JSON; a whole one below 1e16, where Python writes no exponent, without its point."""
+    value = float(digits)
+    return int(value) if value.is_integer() and abs(value) < 1e16 else value
+
+
+def _integer(digits: str) -> float | int:
+    """A whole number of JSON; one that a double can't hold is infinite, as it is where it is written 1e400."""
+    return int(digits) if len(digits) < 309 else float(digits)
 
 
 def text(name: str, value: Any) -> str | None:
@@ -176,7 +194,7 @@ def number(name: str, value: Any) -> float | None:
         found = math.inf
     if not math.isfinite(found):
         raise Unreadable("non_finite", f"{name} is {str(value)[:40]}")
-    return found
+    return found + 0.0  # -0.0 becomes 0.0
 
 
 def _whole(name: str, value: Any) -> int | None:

@@ -2,9 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -17,6 +17,9 @@ from core.store.quarantine import Unusable, quarantine, release
 
 PAGE = 5_000
 """Rows a commit."""
+PAGE_BYTES = 32 * 1024 * 1024
+"""Bytes of text that end a page before."""
+Row = TypeVar("Row")
 TYPES = tuple(
     {**dict.fromkeys(DOCUMENTS, "jsonb"), **dict.fromkeys(TIMES, "timestamptz")}.get(column)
     or {"step": "int4", "confidence": "float8"}.get(column, "text")
@@ -36,29 +39,50 @@ def ingest(
     Raises: StoreError, and the pages before are kept.
     """
     moment = now or datetime.now(UTC)
-    for page in _pages(rows):
+    for page in pages(rows, letters):
         with connection() as held:
-            yield _ingest_page(held, source, page, run_id, moment).checked(f"decisions of {source}")
+            done = ingest_page(held, source, page, run_id, moment)
+        yield done
 
 
-def _pages(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    page: list[Mapping[str, Any]] = []
+def pages(rows: Iterable[Row], size: Callable[[Row], int]) -> Iterator[list[Row]]:
+    """Rows in parts that fit into memory, by their number and by their sizes in bytes."""
+    page: list[Row] = []
+    held_bytes = 0
     for row in rows:
         page.append(row)
-        if len(page) == PAGE:
+        held_bytes += size(row)
+        if len(page) == PAGE or held_bytes > PAGE_BYTES:
             yield page
-            page = []
+            page, held_bytes = [], 0
     if page:
         yield page
 
 
-def _ingest_page(
-    held: psycopg.Connection, source: str, page: list[Mapping[str, Any]], run_id: str | None, now: datetime
+def letters(row: Mapping[str, Any] | Unusable) -> int:
+    """About how many bytes a row's texts hold."""
+    values = (row.raw,) if isinstance(row, Unusable) else row.values()
+    return sum(len(value) for value in values if isinstance(value, str | bytes))
+
+
+def ingest_page(
+    held: psycopg.Connection,
+    source: str,
+    page: Sequence[Mapping[str, Any] | Unusable],
+    run_id: str | None,
+    now: datetime,
 ) -> Accounting:
+    """Keep a page in the caller's transaction; a row that its reader could not read goes to quarantine as it is.
+
+    Raises: DataError when the rows don't add up, psycopg.Error.
+    """
     usable: dict[str, Decision] = {}
     unusable: list[Unusable] = []
     twice = 0
     for values in page:
+        if isinstance(values, Unusable):
+            unusable.append(values)
+            continue
         try:
             decision = read_decision(values, now)
         except Unreadable as why:
@@ -82,7 +106,7 @@ def _ingest_page(
         unchanged=len(usable) - written - len(older_copies),
         quarantined=dict(Counter(row.reason for row in unusable)),
         skipped={"given twice": twice} if twice else {},
-    )
+    ).checked(f"decisions of {source}")
 
 
 def _upsert(held: psycopg.Connection, source: str, usable: Mapping[str, Decision]) -> tuple[int, set[str]]:

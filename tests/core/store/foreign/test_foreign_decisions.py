@@ -1,0 +1,249 @@
+"""An app's own table is read, never written, and what it holds is the same whichever database holds it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from core.accounting import Accounting
+from core.decision import COLUMNS, LARGEST
+from core.errors import BusyError, ConfigError, SourceError
+from core.files import file_digest
+from core.store import decisions
+from core.store.engine import connection
+from core.store.foreign.decisions import import_decisions
+from core.store.lease import lease
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def imported(source, now=NOW):
+    total = Accounting()
+    for page in import_decisions(source, "decision_agents", now=now):
+        total += page
+    return total.checked("the import")
+
+
+def query(statement, *parameters):
+    with connection() as held:
+        return held.execute(statement, parameters).fetchall()
+
+
+def every_column(source):
+    columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in COLUMNS)
+    rows = "SELECT {}, revision FROM overnight.decisions WHERE source = %s ORDER BY external_id"
+    return query(sql.SQL(rows).format(columns), source)
+
+
+def set_aside(source):
+    return query(
+        "SELECT external_id, reason FROM overnight.quarantine WHERE source = %s ORDER BY 1, 2", source
+    )
+
+
+def test_both_databases_give_equal_rows(postgres_app, sqlite_app, decision):
+    """20,000 rows, all columns, and the same rows aside for the same reasons, whatever way numbers and times are kept in."""
+    reports = []
+    for app in (postgres_app, sqlite_app):
+        for first in range(0, 20_000, 5_000):
+            app.put([decision(number) for number in range(first, first + 5_000)])
+        reports.append(imported(app.source))
+    assert reports[0] == reports[1]
+    assert reports[0].read == 20_000
+    assert reports[0].quarantined == {"non_finite": 86, "nul_char": 29, "bad_unicode": 29, "bad_json": 28}
+    assert reports[0].written == 20_000 - 172
+    one, other = every_column("postgresql"), every_column("sqlite")
+    assert one == other
+    assert len(one) == reports[0].written
+    assert set_aside("postgresql") == set_aside("sqlite")
+
+
+def test_only_what_changed_is_read_again(app, decision):
+    """Behind the watermark by the overlap, where a row may lie that was committed late."""
+    app.put([decision(number, updatedAt=NOW - timedelta(days=20 - number)) for number in range(10)])
+    assert imported(app.source) == Accounting(read=10, written=10)
+    assert imported(app.source) == Accounting(read=1, unchanged=1)
+    late = NOW - timedelta(days=11, minutes=9)
+    app.put([decision(11, updatedAt=late), decision(12, updatedAt=late - timedelta(minutes=2))])
+    assert imported(app.source) == Accounting(read=2, written=1, unchanged=1)
+    app.put([decision(3, updatedAt=NOW - timedelta(days=1), userFeedback="OVERRIDDEN")])
+    assert imported(app.source) == Accounting(read=1, written=1) + Accounting(read=2, unchanged=2)
+    assert query("SELECT revision FROM overnight.decisions WHERE external_id = 'd000003'") == [(2,)]
+
+
+def test_feedback_comes_without_the_watermark_moving(app, decision):
+    """Rows whose reward is pending are read again by their ids, those that are final are not."""
+    app.put([decision(number, updatedAt=NOW - timedelta(days=20 - number)) for number in range(10)])
+    imported(app.source)
+    with connection() as held:
+        held.execute(
+            "INSERT INTO overnight.reward_specs (use_case, version, spec, sha256) VALUES ('decision_agents', '1', '{}', 'x')"
+        )
+        held.execute("""
+            INSERT INTO overnight.rewards (spec, subject, status, components, total, normalized, revision, code)
+            SELECT s.number, d.number, CASE WHEN external_id < 'd000004' THEN 'pending' ELSE 'final' END, '[]', 0, 0.5, 1, ''
+            FROM overnight.decisions d, overnight.reward_specs s
+        """)
+    app.execute("""UPDATE "Decision" SET "userFeedback" = 'IGNORED' WHERE "id" IN ('d000002', 'd000006')""")
+    assert imported(app.source) == Accounting(read=5, written=1, unchanged=4)
+    feedback = "SELECT feedback, revision FROM overnight.decisions WHERE external_id = 'd000002'"
+    assert query(feedback) == [("IGNORED", 2)]
+
+
+def test_a_killed_import_goes_on_after_its_last_page(app, decision, monkeypatch):
+    """A page and how far it came are one transaction."""
+    monkeypatch.setattr(decisions, "PAGE", 4)
+    app.put([decision(number, updatedAt=NOW - timedelta(days=20 - number)) for number in range(10)])
+    reading = import_decisions(app.source, "decision_agents", now=NOW)
+    assert next(reading) == Accounting(read=4, written=4)
+    reading.close()
+    assert imported(app.source) == Accounting(read=7, written=6, unchanged=1)
+
+
+def test_a_clock_that_is_ahead_hides_nothing(app, decision):
+    """The watermark stays behind the present, and the row of tomorrow comes tomorrow."""
+    ahead = NOW + timedelta(days=1)
+    app.put([decision(1, createdAt=ahead, updatedAt=ahead)])
+    assert imported(app.source) == Accounting(read=1, quarantined={"clock_skew": 1})
+    app.put([decision(2, updatedAt=NOW + timedelta(hours=1))])
+    later = imported(app.source, now=NOW + timedelta(hours=2))
+    assert later == Accounting(read=2, written=1, quarantined={"clock_skew": 1})
+    assert imported(app.source, now=ahead).written == 1
+
+
+def test_another_table_or_mapping_is_read_from_the_start(app, decision):
+    """A watermark belongs to what it was read from."""
+    app.put([decision(number, updatedAt=NOW - timedelta(days=20 - number)) for number in range(10)])
+    imported(app.source)
+    other = app.source.model_copy(update={"columns": {"user_id": "itemId"}})
+    assert imported(other).read == 10
+    all_of_it = app.source.model_copy(update={"watermark": None})
+    assert [imported(all_of_it).read for _ in range(2)] == [10, 10]
+
+
+def test_what_is_too_large_is_never_fetched(app, decision):
+    """A document of 50 MB, or a text: found by its length there, and kept aside by its id; the others are done."""
+    large = f'{{"text": "{"y" * (50 * 2**20)}"}}'
+    rows = [decision(1, state=large), decision(2), decision(3, reasoning="y" * LARGEST), decision(4)]
+    app.put(rows)
+    assert imported(app.source) == Accounting(read=4, written=2, quarantined={"oversize": 2})
+    kept = query("SELECT external_id, detail, raw FROM overnight.quarantine ORDER BY 1")
+    assert [(name, bytes(raw)) for name, _, raw in kept] == [("d000001", b""), ("d000003", b"")]
+    assert kept[0][1] == "its columns hold 52.4 MB: at most 8.4 MB of a row are read"
+
+
+def test_the_app_s_database_is_only_read(app, decision):
+    """Byte for byte in a SQLite file; in PostgreSQL a transaction that can't write, so that a wrong view can't either."""
+    app.put([decision(1)])
+    if app.kind == "sqlite":
+        path = Path(app.url.removeprefix("sqlite:///"))
+        before = file_digest(path)
+        imported(app.source)
+        assert file_digest(path) == before
+        return
+    app.execute("CREATE SEQUENCE counted")
+    app.execute('CREATE VIEW "Counting" AS SELECT *, nextval(\'counted\') FROM "Decision"')
+    with pytest.raises(ConfigError, match="read-only transaction"):
+        imported(app.source.model_copy(update={"table": "Counting"}))
+
+
+def test_two_imports_at_once_are_one(app, decision):
+    """The second is told who has it."""
+    app.put([decision(1)])
+    with (
+        lease(f"collect decisions of {app.source.name}", "the first"),
+        pytest.raises(BusyError, match="held by the first"),
+    ):
+        imported(app.source)
+
+
+def test_texts_that_only_sqlite_holds(database, sqlite_app, decision):
+    """Half a surrogate pair, bytes that are no UTF-8, and U+0000: each aside under its name, the others done."""
+    sqlite_app.put([decision(number) for number in range(5)])
+    for number, letters in enumerate(("eda080", "ff", "610062")):
+        sqlite_app.execute(
+            'UPDATE "Decision" SET "reasoning" = CAST(? AS TEXT) WHERE "id" = ?',
+            bytes.fromhex(letters),
+            f"d{number:06}",
+        )
+    total = imported(sqlite_app.source)
+    assert total == Accounting(read=5, written=2, quarantined={"bad_unicode": 2, "nul_char": 1})
+
+
+def test_missing_columns_are_one_clear_error(app):
+    """It names the table, what is missing and what is there; a missing optional column is NULL."""
+    app.execute('ALTER TABLE "Decision" RENAME COLUMN "state" TO "input"')
+    app.execute('ALTER TABLE "Decision" DROP COLUMN "reasoning"')
+    with pytest.raises(ConfigError, match=r"the table Decision lacks 'state'; it has id, agentType, input"):
+        imported(app.source)
+    named = app.source.model_copy(update={"columns": {"state": "input"}})
+    assert imported(named) == Accounting()
+    for change, words in (
+        ({"watermark": "changed"}, "the table Decision lacks 'state', 'changed'"),
+        ({"columns": {"state": "inputs"}}, "lacks 'inputs'"),
+        ({"columns": {"stat": "input"}}, "source.columns names 'stat': choose among external_id, agent_type"),
+        ({"table": "Decisions"}, "has no table Decisions: did you mean Decision"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            imported(app.source.model_copy(update=change))
+    app.execute('ALTER TABLE "Decision" ADD COLUMN "item_id" TEXT')
+    with pytest.raises(ConfigError, match="has 'itemId', 'item_id', and each could be item_id: say which"):
+        imported(named)
+
+
+def test_a_database_that_is_not_there(database, tmp_path, monkeypatch, postgres_app):
+    """What may pass is a SourceError, what won't a ConfigError; no password is repeated."""
+    source = postgres_app.source
+
+    def told(url, kind=source.kind):
+        monkeypatch.setenv(source.url_variable, url)
+        with pytest.raises((ConfigError, SourceError)) as caught:
+            imported(source.model_copy(update={"kind": kind}))
+        assert "secret" not in str(caught.value)
+        return caught.type, str(caught.value)
+
+    assert told("") == (ConfigError, told("")[1])
+    assert "SOURCE_POSTGRESQL is not set" in told("")[1]
+    assert told("postgresql://me:secret@127.0.0.1:1/app")[0] is SourceError
+    assert told("postgresql://me:a/secret@127.0.0.1:1/app")[0] is SourceError
+    assert "percent-encoded" in told("postgresql://me:%secret@127.0.0.1:1/app")[1]
+    assert told("mysql://me:secret@127.0.0.1/app")[0] is ConfigError
+    assert "is no file" in told(f"sqlite:///{tmp_path}/none.db", "sqlite")[1]
+    (tmp_path / "text.db").write_text("this is no database, and long enough to be read as one" * 20)
+    kind, words = told(f"file:{tmp_path}/text.db", "sqlite")
+    assert kind is ConfigError
+    assert "can't be read as a SQLite database" in words
+
+
+def test_a_url_as_prisma_writes_it(postgres_app, decision, monkeypatch, database):
+    """With parameters that only Prisma knows, and the schema among them."""
+    postgres_app.put([decision(1)])
+    postgres_app.execute("CREATE SCHEMA app")
+    postgres_app.execute('ALTER TABLE "Decision" SET SCHEMA app')
+    joint = "&" if "?" in database else "?"
+    monkeypatch.setenv(
+        postgres_app.source.url_variable, f"{database}{joint}schema=app&connection_limit=5&pgbouncer=true"
+    )
+    assert imported(postgres_app.source) == Accounting(read=1, written=1)
+    monkeypatch.setenv(postgres_app.source.url_variable, database)
+    named = postgres_app.source.model_copy(update={"table": "app.Decision"})
+    assert imported(named).read == 1
+
+
+def test_a_user_who_may_not_read(postgres_app, decision, monkeypatch, database):
+    """A ConfigError: to try again would not help."""
+    postgres_app.put([decision(1)])
+    address = conninfo_to_dict(database)
+    name = f"reader_of_{address['dbname']}"
+    address |= {"user": name, "password": "secret"}
+    postgres_app.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(name)))
+    try:
+        url = f"postgresql:///{address.pop('dbname')}?{urlencode(address)}"
+        monkeypatch.setenv(postgres_app.source.url_variable, url)
+        with pytest.raises(ConfigError, match="does not let this user read: permission denied"):
+            imported(postgres_app.source)
+    finally:
+        postgres_app.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
