@@ -98,7 +98,9 @@ def import_decisions(
         since = into.mark.at and into.mark.at - timedelta(minutes=source.overlap_minutes)
         for page in pages(opened.changed(since), _letters):
             yield into.keep(page, changed=True)
-        for ids in _pending(source.name, use_case) if since else ():
+        if since is None:
+            return
+        for ids in _pending(source.name, use_case):
             for page in pages(opened.named(ids, since), _letters):
                 yield into.keep(page, changed=False)
 
