@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -14,75 +15,16 @@ from core.decision import AgentType, Unreadable
 from core.errors import ConfigError
 from core.files import digest
 from core.record import Settings
+from core.reward_weights import FEEDBACK, WEIGHTS, FeedbackValues, Group
 
 CODE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 """Digest of this module's source: which code computed a reward."""
-Group = Literal["immediate", "delayed", "strategic", "contextual", "accuracy", "quality"]
-"""What is known at once, what the outcome shows, and what else an agent is held to."""
 WITH_OUTCOME = ("delayed", "strategic")
 """Groups that nothing more comes for once the outcome is there."""
 FROM_FEEDBACK = ("userFeedback", "userAcceptance")
 """Components that the user's feedback stands for where the app gave no number."""
 LARGEST = 5.0
 """The raw total lies within plus and minus this."""
-WEIGHTS: Mapping[AgentType, Mapping[Group, Mapping[str, float]]] = {
-    AgentType.FILER: {
-        "immediate": {"userFeedback": 1.0, "confidenceCalibration": 0.1},
-        "delayed": {
-            "completionSuccess": 0.5,
-            "blockageAvoidance": 0.3,
-            "reworkPenalty": 0.2,
-            "timeEfficiency": 0.3,
-        },
-        "strategic": {"goalAlignment": 0.4, "opportunityCost": 0.2},
-    },
-    AgentType.LIBRARIAN: {
-        "immediate": {"userFeedback": 1.0},
-        "delayed": {
-            "conflictPrevention": 2.0,
-            "falsePositivePenalty": 0.5,
-            "missedIssuePenalty": 2.0,
-            "dependencyAccuracy": 0.5,
-        },
-    },
-    AgentType.PRIORITIZER: {
-        "immediate": {"userAcceptance": 1.0},
-        "delayed": {
-            "completionSuccess": 1.0,
-            "timeEfficiency": 0.5,
-            "strategicProgress": 0.8,
-            "opportunityCost": 0.3,
-        },
-        "contextual": {"energyAlignment": 0.2, "flowMaintenance": 0.2},
-    },
-    AgentType.STORER: {
-        "immediate": {"userAcceptance": 1.0, "editDistance": 0.5},
-        "delayed": {"corpusCoherence": 0.7, "findability": 0.6, "duplicationPenalty": 0.4},
-    },
-    AgentType.RETRIEVER: {
-        "immediate": {"userAcceptance": 1.0, "editDistance": 0.5},
-        "accuracy": {"citationCorrectness": 0.8, "hallucinationPenalty": 2.0, "completeness": 0.6},
-        "quality": {"coherence": 0.4, "styleAlignment": 0.3},
-    },
-}
-
-
-class FeedbackValues(Settings):
-    """What each kind of feedback is worth as a component."""
-
-    CONFIRMED: float = 1.0
-    CORRECTED: float = -0.5
-    IGNORED: float = 0.0
-    OVERRIDDEN: float = 0.0
-
-
-FEEDBACK: Mapping[AgentType, FeedbackValues] = {
-    AgentType.FILER: FeedbackValues(OVERRIDDEN=-0.8),
-    AgentType.LIBRARIAN: FeedbackValues(OVERRIDDEN=-0.8),
-    AgentType.PRIORITIZER: FeedbackValues(),
-    AgentType.STORER: FeedbackValues(),
-    AgentType.RETRIEVER: FeedbackValues(CORRECTED=-1.0),
-}
 
 
 def _days(count: float) -> Any:
@@ -138,12 +80,13 @@ class RewardSpec(Settings):
         return digest(self.stored())
 
 
-Part = tuple[str, float | None, Literal["observed", "pending", "missed"]]
+Status = Literal["observed", "pending", "missed"]
+Part = tuple[str, float | None, Status]
 """One component: its name, its value where it was observed, and its status."""
+OBSERVED: Status = "observed"
 
 
-@dataclass(frozen=True, slots=True)
-class Reward:
+class Reward(NamedTuple):
     """What one decision was worth, as far as it is known."""
 
     status: Literal["pending", "final"]
@@ -161,8 +104,8 @@ class Scorer:
     """Decisions to rewards by one spec."""
 
     def __init__(self, spec: RewardSpec) -> None:
-        self._groups = {str(agent): _groups(spec, agent) for agent in spec.weights}
-        self._feedback = {str(agent): values.model_dump() for agent, values in spec.feedback.items()}
+        self._plans = {str(agent): _plan(spec, agent) for agent in spec.weights}
+        self.agent_types = frozenset(self._plans)
 
     def score(
         self,
@@ -179,29 +122,26 @@ class Scorer:
         What is missing is awaited until its group's deadline, or until the outcome is there. Raises: Unreadable for
         an agent type without weights, and for a component that is no finite number.
         """
-        if (groups := self._groups.get(agent_type)) is None:
+        if (plan := self._plans.get(agent_type)) is None:
             raise Unreadable("unknown_agent_type", f"no weights for {agent_type}: add them, or leave it out")
-        if components is not None and not isinstance(components, dict):
-            raise Unreadable("bad_component", f"components are {str(components)[:40]!r}, not an object")
-        given = None if feedback is None else self._feedback[agent_type][feedback]
-        parts: list[Part] = []
-        total, due_at = 0.0, None
-        for group, wait, parts_of_group in groups:
-            held = _group(components, group)
-            for name, weight in parts_of_group:
-                value = held.get(name)
-                if value is None and given is not None and name in FROM_FEEDBACK:
-                    value = given
-                if value is not None:
-                    value = _number(group, name, value)
-                    parts.append((name, value, "observed"))
-                    total += weight * value
-                elif created_at + wait <= as_of or (outcome_at is not None and group in WITH_OUTCOME):
-                    parts.append((name, None, "missed"))
-                else:
-                    parts.append((name, None, "pending"))
-                    due_at = created_at + wait if due_at is None else min(due_at, created_at + wait)
-        return _reward(parts, total, due_at)
+        values = _values(plan, components, feedback)
+        kinds = set(map(type, values))
+        if kinds != {float}:
+            values = _numbers(plan, values)
+            if kinds == {NoneType}:
+                return None
+        total = 0.0
+        for weight, value in zip(plan.weights, values, strict=True):
+            if value is not None:
+                total += weight * value
+        if not math.isfinite(total):
+            raise _not_finite(plan, values)
+        total = max(-LARGEST, min(LARGEST, total))
+        if NoneType not in kinds:
+            parts: list[Part] = list(zip(plan.names, values, plan.observed, strict=True))
+            return Reward("final", parts, total, normalize(total), None)
+        parts, due_at = _awaited(plan, values, created_at, outcome_at, as_of)
+        return Reward("final" if due_at is None else "pending", parts, total, normalize(total), due_at)
 
 
 def score(
@@ -225,47 +165,94 @@ def normalize(total: float) -> float:
     return max(0.0, min(1.0, (total + 2.0) / 4.0))
 
 
-Groups = list[tuple[Group, timedelta, list[tuple[str, float]]]]
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One agent type's components, laid out for the millions: parallel tuples in the order of the spec."""
+
+    groups: tuple[tuple[Group, tuple[str, ...]], ...]
+    names: tuple[str, ...]
+    weights: tuple[float, ...]
+    waits: tuple[timedelta, ...]
+    with_outcome: tuple[bool, ...]
+    observed: tuple[Status, ...]
+    feedback: Mapping[str, float]
+    feedback_places: tuple[int, ...]
 
 
-def _groups(spec: RewardSpec, agent: AgentType) -> Groups:
-    return [
-        (group, timedelta(days=getattr(spec.deadline_days, group)), list(weights.items()))
-        for group, weights in spec.weights[agent].items()
-    ]
+def _plan(spec: RewardSpec, agent: AgentType) -> _Plan:
+    parts = spec.parts(agent)
+    names = tuple(name for _, name, _ in parts)
+    return _Plan(
+        groups=tuple((group, tuple(weights)) for group, weights in spec.weights[agent].items()),
+        names=names,
+        weights=tuple(weight for *_, weight in parts),
+        waits=tuple(timedelta(days=getattr(spec.deadline_days, group)) for group, *_ in parts),
+        with_outcome=tuple(group in WITH_OUTCOME for group, *_ in parts),
+        observed=(OBSERVED,) * len(parts),
+        feedback=spec.feedback[agent].model_dump(),
+        feedback_places=tuple(place for place, name in enumerate(names) if name in FROM_FEEDBACK),
+    )
 
 
-_NOTHING: Mapping[str, Any] = {}
+def _values(plan: _Plan, components: Mapping[str, Any] | None, feedback: str | None) -> list[Any]:
+    """What the app gave for each component, and the feedback's value where it gave none. Raises: Unreadable."""
+    if components is None:
+        components = {}
+    elif not isinstance(components, dict):
+        raise Unreadable("bad_component", f"components are {str(components)[:40]!r}, not an object")
+    values: list[Any] = []
+    for group, names in plan.groups:
+        held = components.get(group)
+        if isinstance(held, dict):
+            values.extend(map(held.get, names))
+        elif held is None:
+            values.extend([None] * len(names))
+        else:
+            raise Unreadable(
+                "bad_component", f"components.{group} is {str(held)[:40]!r}, not an object of numbers"
+            )
+    if feedback is not None:
+        for place in plan.feedback_places:
+            if values[place] is None:
+                values[place] = plan.feedback[feedback]
+    return values
 
 
-def _group(components: Mapping[str, Any] | None, group: str) -> Mapping[str, Any]:
-    held = None if components is None else components.get(group)
-    if held is None:
-        return _NOTHING
-    if not isinstance(held, dict):
-        raise Unreadable(
-            "bad_component", f"components.{group} is {str(held)[:40]!r}, not an object of numbers"
-        )
-    return held
-
-
-def _number(group: str, name: str, value: Any) -> float:
-    """A component's value; true, '1' and [1] are none. Raises: Unreadable."""
-    if type(value) is not float and type(value) is not int:
-        raise Unreadable("bad_component", f"components.{group}.{name} is {str(value)[:40]!r}, not a number")
+def _numbers(plan: _Plan, values: list[Any]) -> list[float | None]:
+    """Whole numbers as floats; true, '1' and [1] are no numbers. Raises: Unreadable."""
+    for name, value in zip(plan.names, values, strict=True):
+        if value is not None and type(value) is not float and type(value) is not int:
+            raise Unreadable("bad_component", f"component {name} is {str(value)[:40]!r}, not a number")
     try:
-        found = float(value)
-    except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
-        raise Unreadable("non_finite", f"components.{group}.{name} is {str(value)[:40]}")
-    return found
+        return [None if value is None else float(value) for value in values]
+    except OverflowError as error:
+        raise Unreadable("non_finite", "a component is larger than any float") from error
 
 
-def _reward(parts: list[Part], total: float, due_at: datetime | None) -> Reward | None:
-    if all(status != "observed" for _, _, status in parts):
-        return None
-    if not math.isfinite(total):
-        raise Unreadable("non_finite", "the weighted sum of its components is beyond all numbers")
-    total = max(-LARGEST, min(LARGEST, total))
-    return Reward("final" if due_at is None else "pending", parts, total, normalize(total), due_at)
+def _not_finite(plan: _Plan, values: list[float | None]) -> Unreadable:
+    for name, value in zip(plan.names, values, strict=True):
+        if value is not None and not math.isfinite(value):
+            return Unreadable("non_finite", f"component {name} is {value}")
+    return Unreadable("non_finite", "the weighted sum of the components is larger than any float")
+
+
+def _awaited(
+    plan: _Plan,
+    values: list[float | None],
+    created_at: datetime,
+    outcome_at: datetime | None,
+    as_of: datetime,
+) -> tuple[list[Part], datetime | None]:
+    """The components with what is still awaited told from what was missed, and the next deadline."""
+    parts: list[Part] = []
+    deadlines = []
+    for place, value in enumerate(values):
+        status: Status = "observed"
+        if value is None:
+            deadline = created_at + plan.waits[place]
+            over = deadline <= as_of or (outcome_at is not None and plan.with_outcome[place])
+            status = "missed" if over else "pending"
+            if not over:
+                deadlines.append(deadline)
+        parts.append((plan.names[place], value, status))
+    return parts, min(deadlines, default=None)

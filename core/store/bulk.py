@@ -20,7 +20,7 @@ def copy_in(
     types: Sequence[str],
     rows: Iterable[Sequence[Any]],
 ) -> int:
-    """Append rows to a table; how many. jsonb takes its text as bytes or str. Raises: psycopg.Error.
+    """Append rows to a table; how many. jsonb takes its text. Raises: psycopg.Error.
 
     Rows come as PostgreSQL's text, so that a document that was serialised once is not read again.
     """

@@ -46,9 +46,15 @@ class RewardRow(StoredRow, table=True):
         CheckConstraint("status IN ('pending', 'final')", name="status"),
         CheckConstraint("total BETWEEN -5 AND 5", name="total"),
         CheckConstraint("normalized BETWEEN 0 AND 1", name="normalized"),
-        Index("ix_rewards_pending", "spec", "due_at", postgresql_where=text("status = 'pending'")),
+        Index(
+            "ix_rewards_pending",
+            *("spec", "subject"),
+            postgresql_include=["due_at"],
+            postgresql_where=text("status = 'pending'"),
+        ),
     )
-    spec: int = Field(primary_key=True, foreign_key="reward_specs.number")
+    spec: int = Field(primary_key=True)
+    """Of `reward_specs`, whose rows nobody deletes; a foreign key would be a look-up for every row of a COPY."""
     subject: int = Field(sa_type=BigInteger, primary_key=True)
     """Number of a decision, a trajectory or a rating, as the spec's use case has them."""
     status: str
@@ -63,7 +69,10 @@ class RewardRow(StoredRow, table=True):
 
 
 class RewardNightRow(StoredRow, table=True):
-    """What a night found in one stratum (an agent type): counts and the moments of every component."""
+    """What a night found in one stratum (an agent type): counts and the moments of every component.
+
+    The stratum '*' is written at the end of a night, with what became of all its rows.
+    """
 
     __tablename__ = "reward_nights"
     spec: int = Field(primary_key=True, foreign_key="reward_specs.number")

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from core.decision import AgentType, Feedback, Unreadable
-from core.reward import DeadlineDays, FeedbackValues, Group, RewardSpec, Scorer, normalize, score
+from core.reward import DeadlineDays, RewardSpec, Scorer, normalize, score
+from core.reward_weights import FeedbackValues, Group
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SPEC = RewardSpec(version="1")

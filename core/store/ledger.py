@@ -1,0 +1,89 @@
+"""The reward ledger: every decision's reward computed once, and again only where something changed.
+
+Pages of decisions by their number, one commit each, under a lease that is renewed in the page's transaction: what was
+killed goes on where it ended, and two at once do no decision twice.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from core.accounting import Accounting
+from core.record import Record
+from core.reward import RewardSpec, Scorer
+from core.reward_moments import Stratum, merged
+from core.store.engine import connection
+from core.store.lease import Lease, lease
+from core.store.reward_page import Ledger, compute_page
+from core.store.reward_specs import spec_number
+from core.store.stale import mark_stale
+
+Told = Callable[[Accounting], None]
+"""Called after each page with what became of all decisions so far."""
+Kept = Callable[[psycopg.Connection, Mapping[str, Stratum]], None]
+"""Called in each page's transaction with the strata of all rewards so far."""
+
+
+class LedgerWork(Record):
+    """What became of the decisions that were looked at."""
+
+    accounting: Accounting = Accounting()
+    strata: Mapping[str, Stratum] = {}
+    """Of the rewards that were computed, by agent type."""
+    stale_snapshots: int = 0
+    """Snapshots that were made of rewards which are others now."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLedger:
+    """A ledger that this process alone works on."""
+
+    ledger: Ledger
+    alone: Lease
+
+    def compute(self, told: Told | None = None, kept: Kept | None = None) -> LedgerWork:
+        """Bring the rewards up to the ledger's moment.
+
+        Raises: LeaseLostError, StoreError (what was committed stays, the next call goes on), DataError when decisions
+        were lost on the way.
+        """
+        work, last = LedgerWork(), 0
+        while True:
+            with connection() as held:
+                self.alone.renew(held)
+                page = compute_page(held, self.ledger, last)
+                if page.accounting.read == 0:
+                    return work
+                work = LedgerWork(
+                    accounting=work.accounting + page.accounting,
+                    strata=merged(work.strata, page.moments.strata()),
+                    stale_snapshots=work.stale_snapshots + mark_stale(held, self.ledger.spec, page.changed),
+                )
+                if kept is not None:
+                    kept(held, work.strata)
+            last = page.last
+            if told is not None:
+                told(work.accounting)
+
+
+@contextmanager
+def open_ledger(
+    use_case: str,
+    spec: RewardSpec,
+    as_of: datetime,
+    *,
+    run_id: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[OpenLedger]:
+    """A use case's rewards by one version, alone; `since` and `until` keep to decisions made in between.
+
+    Raises: BusyError when another run is at it, ConfigError when the version stands for another spec, StoreError.
+    """
+    with lease(f"rewards {use_case}", run_id) as alone:
+        with connection() as held:
+            number = spec_number(held, use_case, spec)
+        yield OpenLedger(Ledger(use_case, number, Scorer(spec), as_of, since, until, run_id), alone)

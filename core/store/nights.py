@@ -1,0 +1,107 @@
+"""Nights of the reward ledger: each kept with what it found, so that the next can say what is different."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from core.record import Record
+from core.reward import RewardSpec
+from core.reward_moments import Stratum, merged
+from core.store.engine import connection
+from core.store.ledger import LedgerWork, Told, open_ledger
+
+WHOLE = "*"
+"""The stratum of a night that says that it ended."""
+REMEMBERED = 7
+"""Nights that a night is held against."""
+KEEP = """
+    INSERT INTO overnight.reward_nights (spec, night, stratum, figures, run_id) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (spec, night, stratum) DO UPDATE SET figures = excluded.figures, run_id = excluded.run_id
+"""
+
+
+class Night(Record):
+    """One night's work, and the seven before it."""
+
+    night: date
+    spec: int
+    first: bool
+    """Whether no night before was done by this version."""
+    work: LedgerWork
+    before: Mapping[str, Stratum]
+
+
+def reward_night(
+    use_case: str,
+    spec: RewardSpec,
+    night: date,
+    as_of: datetime,
+    *,
+    run_id: str,
+    late: bool = False,
+    told: Told | None = None,
+) -> Night | None:
+    """Compute a night's rewards, as of a moment; None when a newer night is done, or a `late` one's own is.
+
+    Raises: as `open_ledger` and `OpenLedger.compute`.
+    """
+    with open_ledger(use_case, spec, as_of, run_id=run_id) as opened:
+        kept = _Kept(opened.ledger.spec, night, run_id)
+        with connection() as held:
+            newest = _newest(held, kept.spec)
+            if newest is not None and (newest > night or (late and newest == night)):
+                return None
+            earlier = _strata(held, OF_NIGHT, (kept.spec, night))
+            before = _strata(
+                held, OF_NIGHTS_BEFORE, {"spec": kept.spec, "night": night, "nights": REMEMBERED}
+            )
+        work = opened.compute(told, lambda held, strata: kept.keep(held, merged(earlier, strata)))
+        with connection() as held:
+            opened.alone.renew(held)
+            held.execute(KEEP, kept.row(WHOLE, Jsonb(work.accounting.model_dump(mode="json"))))
+    first = newest is None or (newest == night and not before)
+    return Night(night=night, spec=kept.spec, first=first, work=work, before=before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Where a night's strata are kept: page by page, so that a night that was killed has lost none."""
+
+    spec: int
+    night: date
+    run_id: str
+
+    def keep(self, held: psycopg.Connection, strata: Mapping[str, Stratum]) -> None:
+        for agent, stratum in strata.items():
+            held.execute(KEEP, self.row(agent, Jsonb(stratum.model_dump(mode="json"))))
+
+    def row(self, stratum: str, figures: Jsonb) -> tuple[object, ...]:
+        return self.spec, self.night, stratum, figures, self.run_id
+
+
+OF_NIGHT = (
+    "SELECT stratum, figures FROM overnight.reward_nights WHERE spec = %s AND night = %s AND stratum <> '*'"
+)
+OF_NIGHTS_BEFORE = """
+    SELECT stratum, figures FROM overnight.reward_nights WHERE spec = %(spec)s AND stratum <> '*' AND night IN (
+        SELECT DISTINCT night FROM overnight.reward_nights WHERE spec = %(spec)s AND night < %(night)s AND stratum <> '*'
+        ORDER BY night DESC LIMIT %(nights)s
+    )
+"""
+
+
+def _newest(held: psycopg.Connection, spec: int) -> date | None:
+    query = "SELECT max(night) FROM overnight.reward_nights WHERE spec = %s AND stratum = %s"
+    row = held.execute(query, (spec, WHOLE)).fetchone()
+    return row[0] if row else None
+
+
+def _strata(held: psycopg.Connection, query: LiteralString, values: Any) -> dict[str, Stratum]:
+    strata: dict[str, Stratum] = {}
+    for agent, figures in held.execute(query, values):
+        strata = merged(strata, {agent: Stratum.model_validate(figures)})
+    return strata

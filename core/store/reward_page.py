@@ -1,0 +1,244 @@
+"""One page of a reward ledger: decisions in, rewards out, in one transaction."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg import sql
+
+from core.accounting import Accounting
+from core.decision import Unreadable
+from core.reward import CODE, Reward, Scorer
+from core.reward_moments import Moments
+from core.store.bulk import copy_in, staging
+from core.store.quarantine import Unusable, quarantine, release
+
+PAGE = 20_000
+"""Decisions a commit."""
+FETCHED = 2_000
+"""Decisions that are in memory at once."""
+COLUMNS = ("spec", "subject", "status", "components", "total", "normalized", "revision", "due_at", "code")
+TYPES = ("int4", "int8", "text", "jsonb", "float8", "float8", "int8", "timestamptz", "text")
+NO_COMPONENTS, NO_WEIGHTS = "no_components", "no_weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One use case's rewards by one version, and the moment they are computed for."""
+
+    use_case: str
+    spec: int
+    scorer: Scorer
+    as_of: datetime
+    since: datetime | None = None
+    """Only decisions made from then on."""
+    until: datetime | None = None
+    """Only decisions made before."""
+    run_id: str | None = None
+
+    @property
+    def source(self) -> str:
+        """What its unusable rows are kept under; their id there is the decision's number."""
+        return f"rewards of {self.use_case}"
+
+
+@dataclass(slots=True)
+class Page:
+    """What became of a page's decisions."""
+
+    last: int = 0
+    """The highest number that was read; 0 when there was none."""
+    accounting: Accounting = field(default_factory=Accounting)
+    moments: Moments = field(default_factory=Moments)
+    changed: list[int] = field(default_factory=list)
+    """Subjects that had a reward, and now have another total or none."""
+
+
+@dataclass(slots=True)
+class _Scored:
+    first: list[tuple[Any, ...]] = field(default_factory=list)
+    again: list[tuple[Any, ...]] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    """Of the subjects without a reward, those that had one."""
+    unusable: list[tuple[int, str, str, bytes]] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    moments: Moments = field(default_factory=Moments)
+    last: int = 0
+    read: int = 0
+
+
+def compute_page(held: psycopg.Connection, ledger: Ledger, after: int) -> Page:
+    """Score the next decisions after a number that lack a reward, changed since, or reached a deadline.
+
+    Raises: psycopg.Error, DataError.
+    """
+    scored = _scored(ledger, _due(held, ledger, after))
+    if scored.read == 0:
+        return Page()
+    written = copy_in(held, "rewards", COLUMNS, TYPES, scored.first)
+    updated, changed = _update(held, scored.again)
+    changed += _remove(held, ledger, scored.gone)
+    _keep_aside(held, ledger, scored)
+    accounting = Accounting(
+        read=scored.read,
+        written=written + updated,
+        unchanged=len(scored.again) - updated,
+        quarantined=dict(Counter(reason for _, reason, _, _ in scored.unusable)),
+        skipped=dict(scored.skipped),
+    )
+    return Page(scored.last, accounting.checked(ledger.source), scored.moments, changed)
+
+
+def _due(held: psycopg.Connection, ledger: Ledger, after: int) -> Iterator[tuple[Any, ...]]:
+    parameters = {
+        "spec": ledger.spec,
+        "as_of": ledger.as_of,
+        "after": after,
+        "page": PAGE,
+        "largest": LARGEST,
+        "since": ledger.since,
+        "until": ledger.until,
+    }
+    window = ledger.since is not None or ledger.until is not None
+    with held.cursor("due", binary=True) as cursor:
+        cursor.itersize = FETCHED
+        yield from cursor.execute(DUE_IN_WINDOW if window else DUE, parameters)
+
+
+def _scored(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> _Scored:
+    """Rows as they come, so that only what is written of them is held in memory."""
+    scored = _Scored()
+    for number, revision, agent_type, feedback, oversize, components, created_at, outcome_at, known in rows:
+        scored.read += 1
+        scored.last = number
+        reward: Reward | None = None
+        try:
+            if agent_type in ledger.scorer.agent_types:
+                reward = ledger.scorer.score(
+                    agent_type,
+                    _parsed(components, oversize),
+                    feedback,
+                    created_at=created_at,
+                    outcome_at=outcome_at,
+                    as_of=ledger.as_of,
+                )
+                if reward is None:
+                    scored.skipped[NO_COMPONENTS] += 1
+            else:
+                scored.skipped[NO_WEIGHTS] += 1
+        except Unreadable as why:
+            scored.unusable.append((number, why.reason, str(why), (components or "").encode()))
+        if reward is not None:
+            row = (
+                ledger.spec,
+                number,
+                reward.status,
+                orjson.dumps(reward.components).decode(),
+                reward.total,
+                reward.normalized,
+                revision,
+                reward.due_at,
+                CODE[:12],
+            )
+            (scored.again if known else scored.first).append(row)
+            scored.moments.add(agent_type, reward)
+        elif known:
+            scored.gone.append(number)
+    return scored
+
+
+def _parsed(components: str | None, oversize: bool | None) -> Any:
+    if oversize:
+        raise Unreadable("oversize", f"components take more than {LARGEST // 1024} kB")
+    try:
+        return None if components is None else orjson.loads(components)
+    except orjson.JSONDecodeError as error:  # jsonb holds numbers that no float can
+        raise Unreadable("non_finite", f"components can't be read: {error.msg}") from error
+
+
+def _update(held: psycopg.Connection, rows: Sequence[tuple[Any, ...]]) -> tuple[int, list[int]]:
+    """How many rewards became others, and whose totals; where only the decision's revision did, that is noted."""
+    if not rows:
+        return 0, []
+    copy_in(held, staging(held, "rewards", COLUMNS), COLUMNS, TYPES, rows)
+    changed = [subject for (subject,) in held.execute(OTHER_TOTALS)]
+    written = held.execute(UPSERT).rowcount
+    held.execute(NOTE_REVISIONS)
+    held.execute("DROP TABLE pg_temp.staging")
+    return written, changed
+
+
+def _remove(held: psycopg.Connection, ledger: Ledger, subjects: Sequence[int]) -> list[int]:
+    """Rewards of decisions that can't be used any more are none."""
+    if not subjects:
+        return []
+    query = "DELETE FROM overnight.rewards WHERE spec = %s AND subject = ANY (%s) RETURNING subject"
+    return [subject for (subject,) in held.execute(query, (ledger.spec, list(subjects)))]
+
+
+def _keep_aside(held: psycopg.Connection, ledger: Ledger, scored: _Scored) -> None:
+    """Unusable rows into quarantine under the decision's number; those of before that are in use now, out of it."""
+    if scored.unusable:
+        query = "SELECT number, source, external_id FROM overnight.decisions WHERE number = ANY (%s)"
+        numbers = [number for number, *_ in scored.unusable]
+        names = {number: f"{source} {name}" for number, source, name in held.execute(query, (numbers,))}
+        rows = [
+            Unusable(ledger.source, str(number), reason, f"{names[number]}: {detail}", raw)
+            for number, reason, detail, raw in scored.unusable
+        ]
+        quarantine(held, rows, ledger.run_id)
+    query = "SELECT EXISTS (SELECT FROM overnight.quarantine WHERE source = %s AND released_at IS NULL)"
+    (waiting,) = held.execute(query, (ledger.source,)).fetchone() or (False,)
+    if waiting:
+        release(held, ledger.source, [str(row[1]) for row in (*scored.first, *scored.again)])
+
+
+LARGEST = 16 * 1024
+"""Bytes that the components of one decision may take in the table: numbers of some ten components take a few hundred."""
+_WINDOW = sql.SQL("""
+    AND d.created_at >= coalesce(%(since)s, '-infinity'::timestamptz) AND d.created_at < coalesce(%(until)s, 'infinity'::timestamptz)
+""")
+_DUE = """
+    (SELECT {columns}, r.subject IS NOT NULL
+     FROM overnight.decisions d LEFT JOIN overnight.rewards r
+         ON r.spec = %(spec)s AND r.subject = d.number AND r.subject > %(after)s
+     WHERE d.number > %(after)s AND r.revision IS DISTINCT FROM d.revision {window}
+     ORDER BY d.number LIMIT %(page)s)
+    UNION ALL
+    (SELECT {columns}, true
+     FROM overnight.rewards r JOIN overnight.decisions d ON d.number = r.subject AND d.revision = r.revision
+     WHERE r.spec = %(spec)s AND r.status = 'pending' AND r.due_at <= %(as_of)s AND r.subject > %(after)s {window}
+     ORDER BY d.number LIMIT %(page)s)
+    ORDER BY number LIMIT %(page)s
+"""
+_READ = sql.SQL("""
+    d.number, d.revision, d.agent_type, d.feedback, pg_column_size(d.components) > %(largest)s AS oversize,
+    CASE WHEN pg_column_size(d.components) <= %(largest)s THEN d.components::text END AS components, d.created_at, d.outcome_at
+""")
+DUE = sql.SQL(_DUE).format(columns=_READ, window=sql.SQL(""))
+DUE_IN_WINDOW = sql.SQL(_DUE).format(columns=_READ, window=_WINDOW)
+OTHER_TOTALS = """
+    SELECT s.subject FROM pg_temp.staging s JOIN overnight.rewards r USING (spec, subject)
+    WHERE r.total IS DISTINCT FROM s.total
+"""
+_CONTENT = ("status", "components", "total", "normalized", "due_at")
+UPSERT = sql.SQL("""
+    INSERT INTO overnight.rewards AS r ({columns}) SELECT {columns} FROM pg_temp.staging
+    ON CONFLICT (spec, subject) DO UPDATE SET {changes}, computed_at = now() WHERE ({old}) IS DISTINCT FROM ({new})
+""").format(
+    columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
+    changes=sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Identifier("excluded", name))
+        for name in COLUMNS[2:]
+    ),
+    old=sql.SQL(", ").join(sql.Identifier("r", name) for name in _CONTENT),
+    new=sql.SQL(", ").join(sql.Identifier("excluded", name) for name in _CONTENT),
+)
+NOTE_REVISIONS = """
+    UPDATE overnight.rewards r SET revision = s.revision FROM pg_temp.staging s
+    WHERE r.spec = s.spec AND r.subject = s.subject AND r.revision <> s.revision
+"""
