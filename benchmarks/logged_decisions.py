@@ -20,7 +20,10 @@ SHARES = (40, 20, 20, 10, 10)
 """Of the agent types, in percent."""
 USUAL = (1.0, -0.5, -0.8, 0.0, 0.5, -0.3, -1.0, 0.3)
 FEEDBACK = ("CONFIRMED", "CORRECTED", "IGNORED", "OVERRIDDEN", None, None)
-WORDS = ["review", "budget", "invoice", "client", "deploy", "refactor", "test", "call", "gym", "essay", "draft", "release", "hotfix", "meeting", "plan", "écrire", "日本語", "naïve", 'quote"', "back\\slash", "tab\t", "line\n", "roadmap", "ship", "science", "portfolio", "green", "paper", "tax", "train", "letter", "garden"]
+WORDS = (
+    "review budget invoice client deploy refactor test call gym essay draft release hotfix meeting plan écrire 日本語 "
+    'naïve quote" back\\slash tab\t. line\n. roadmap ship science portfolio green paper tax train letter garden'
+)
 
 
 class Logged(NamedTuple):
@@ -44,7 +47,7 @@ class Logged(NamedTuple):
 def logged_decisions(count: int, seed: int = 7) -> Iterator[Logged]:
     """The first `count` decisions of a stream: a longer one begins with them."""
     draw = random.Random(seed)
-    texts = [" ".join(draw.choices(WORDS, k=draw.randint(15, 60))) for _ in range(TEXTS)]
+    texts = [" ".join(draw.choices(WORDS.split(" "), k=draw.randint(15, 60))) for _ in range(TEXTS)]
     agents = list(AgentType)
     for number in range(count):
         agent = draw.choices(agents, weights=SHARES)[0]
