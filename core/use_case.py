@@ -82,9 +82,10 @@ class UseCase:
     """What each completion of each row was worth."""
     groups: Callable[[Any, Method, Snapshot, Path], Snapshot]
     """The scored groups one of its methods trains on, split into train and test."""
-    contest: Callable[[Any, Mapping[str, Checkpoint], Progress], tuple[Contest, Contest]]
+    contest: Callable[[Any, Snapshot | None, Mapping[str, Checkpoint], Progress], tuple[Contest, Contest]]
     """The entrants and the use case's own baselines on the same held-out items; and a baseline against itself.
 
+    The items are the held-out ones of the rewards given, where the rows are `stored`; else it has its own.
     It plays, and asks `core.evaluation` where to look (`plan_looks`) and whether it may end there (`is_enough`).
     """
     replay: Callable[[Any, Snapshot], tuple[dict[str, Any], ...]]
@@ -96,6 +97,11 @@ class UseCase:
     stage 'groups-METHOD'."""
     rewards: Callable[[Any], RewardSpec] | None = None
     """What its rewards are made of, where its rows lie in the store: the nights then keep its part of the ledger."""
+    stored: Callable[[Any, Snapshot], None] | None = None
+    """For rows that lie in the store, which changes: collecting is never found done, and this notes which stored rows a
+    collected snapshot holds. None where rows follow from the settings."""
+    line: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """A row of one of its groups as the apps' own exports have it."""
     choices: bool = False
     """Whether each row's completions are all the legal answers of a choice; else they are texts."""
     loss_targets: Mapping[str, float] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from tasks.evaluate import play
 from tasks.find import current, untrained
 from tasks.open import ENDINGS, open_run
 from tasks.report import report
+from tasks.reward import contest_rows
 
 
 @flow(name="evaluate", flow_run_name="evaluate-{preset}", validate_parameters=False, **ENDINGS)
@@ -32,6 +33,6 @@ def evaluate(
     if model is None:
         report(run)
         return Completed(message="nothing to measure: no model was promoted yet")
-    evaluation = evaluate_stage(run, play(run, model, incumbent=untrained(run)))
+    evaluation = evaluate_stage(run, play(run, model, incumbent=untrained(run), rows=contest_rows(run)))
     report(run, evaluation)
     return evaluation

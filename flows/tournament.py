@@ -11,6 +11,7 @@ from tasks.evaluate import evaluate, play
 from tasks.find import find_or_champion
 from tasks.open import ENDINGS, open_run
 from tasks.report import report
+from tasks.reward import contest_rows
 
 
 @flow(name="tournament", flow_run_name="tournament-{preset}", validate_parameters=False, **ENDINGS)
@@ -28,6 +29,6 @@ def tournament(
         checkpoint: Its digest (from a report, or the first letters of it) or its folder; without one, the model in use.
     """
     run = open_run(use_case, preset, overrides)
-    evaluation = evaluate(run, play(run, find_or_champion(run, checkpoint)))
+    evaluation = evaluate(run, play(run, find_or_champion(run, checkpoint), rows=contest_rows(run)))
     report(run, evaluation)
     return evaluation

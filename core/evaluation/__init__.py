@@ -1,6 +1,6 @@
 """A contest returns rows; one evaluation turns them into estimates, tests and a verdict."""
 
-from core.evaluation.contest import Contest, Row
+from core.evaluation.contest import Contest, Row, Sample
 from core.evaluation.looks import Looks, plan_looks
 from core.evaluation.measurement import evaluate
 from core.evaluation.results import (
@@ -27,6 +27,7 @@ __all__ = [
     "Look",
     "Looks",
     "Row",
+    "Sample",
     "SequentialDesign",
     "StratumComparison",
     "Validity",

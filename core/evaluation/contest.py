@@ -28,6 +28,16 @@ class Row(NamedTuple):
     value: float
 
 
+class Sample(NamedTuple):
+    """An answer that was not what was wanted, for a person to look at."""
+
+    item: str
+    prompt: str
+    answer: str
+    wanted: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
     """What P policies reached on the same I items, by column. Raises: DataError when it doesn't fit together.
@@ -47,6 +57,8 @@ class Contest:
     read, seconds it took to answer; whatever else is kept, not judged."""
     stratum_wins: Mapping[int, int] = field(default_factory=dict)
     """Stratum -> wins of whoever had it: what a stratum is worth by itself."""
+    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    """Policy -> some of its answers that were not what was wanted."""
     cluster_name: str = "cluster"
     stratum_name: str = "stratum"
     looks: Looks | None = None
@@ -120,6 +132,7 @@ class Contest:
             "metrics": tuple(self.values),
             "counts": {policy: dict(counts) for policy, counts in self.counts.items()},
             "stratum_wins": {str(stratum): wins for stratum, wins in self.stratum_wins.items()},
+            "samples": {policy: [tuple(sample) for sample in some] for policy, some in self.samples.items()},
             "cluster_name": self.cluster_name,
             "stratum_name": self.stratum_name,
             "looks": self.looks and self.looks.model_dump(mode="json"),
@@ -140,6 +153,9 @@ class Contest:
                     strata_I=arrays.get("strata"),
                     counts=names["counts"],
                     stratum_wins={int(stratum): wins for stratum, wins in names["stratum_wins"].items()},
+                    samples={
+                        policy: tuple(map(Sample._make, some)) for policy, some in names["samples"].items()
+                    },
                     cluster_name=names["cluster_name"],
                     stratum_name=names["stratum_name"],
                     looks=names["looks"] and Looks.model_validate(names["looks"]),

@@ -33,7 +33,7 @@ class ChoicePolicy:
         """Prompt tokens answered so far."""
         device = device or pick_device()
         self._row_tokens = row_tokens
-        self._loaded = load_checkpoint(checkpoint, _dtype(checkpoint, dtype, device), device)
+        self._loaded = load_checkpoint(checkpoint, answering_dtype(checkpoint, dtype, device), device)
 
     def probabilities(self, prompts: Sequence[str], legal: Sequence[Sequence[str]]) -> list[Probabilities]:
         """For each prompt, the probability of each of its legal answers.
@@ -64,7 +64,7 @@ class ChoicePolicy:
         return TokenGroup(tokens, tuple((letter_token(tokenizer, answer),) for answer in answers))
 
 
-def _dtype(checkpoint: Checkpoint, wanted: str, device: torch.device) -> FloatType:
+def answering_dtype(checkpoint: Checkpoint, wanted: str, device: torch.device) -> FloatType:
     """What was asked for, else what the checkpoint was trained in, else the faster one."""
     trained_in = checkpoint.notes.get("dtype")
     if wanted == "auto" and trained_in in ("bf16", "fp32"):

@@ -1,6 +1,7 @@
 """How completions are drawn from a language model. Needs no torch, so that a config can hold it."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -83,3 +84,9 @@ RolloutBackend = Annotated[TorchRollouts | VllmRollouts, Field(discriminator="ba
 def prompt_seed(seed: int, step: int, prompt_id: str) -> int:
     """The seed of one prompt's draws at one step: a resumed run draws the same, whatever else it draws."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{step}/{prompt_id}".encode()).digest()[:8], "big") >> 2
+
+
+def before_stop(text: str, stops: Sequence[str]) -> str:
+    """What a completion says: all before the first stop text. The token that completes one may say more after it."""
+    places = [place for place in map(text.find, stops) if place >= 0]
+    return text[: min(places)] if places else text

@@ -10,13 +10,13 @@ from transformers import PreTrainedTokenizerBase
 from core.language.merged import answering
 from core.language.rollout import Rollout, stop_tokens
 from core.language.row import TokenGroup
-from core.language.sampling import TorchRollouts, prompt_seed
+from core.language.sampling import TorchRollouts, before_stop, prompt_seed
 from core.language.source import RolloutSource, rollout_source
 from core.language.tokens import completion_text
 from core.training.config import OnlineSettings
 from core.training.data import TrainingGroup
 from core.training.reference import StartWeights, attach, reference_logprobs
-from core.training.rewarding import before_stop, reward_of
+from core.training.rewarding import reward_of
 
 HELD_OUT = -1
 """The step of draws for held-out prompts: always the same random numbers, so that looks differ by the policy only."""

@@ -36,12 +36,6 @@ def reward_of(settings: OnlineSettings, end: str) -> Reward:
     return _called(settings.reward)
 
 
-def before_stop(text: str, stops: Sequence[str]) -> str:
-    """What a completion says: all before the first stop text. The token that completes one may say more after it."""
-    places = [place for place in map(text.find, stops) if place >= 0]
-    return text[: min(places)] if places else text
-
-
 def _listed(unlisted: float, ends: Sequence[str]) -> Reward:
     def reward(row: ScoredGroup, texts: Sequence[str]) -> list[float]:
         known = zip(row.completions, row.rewards, strict=True)

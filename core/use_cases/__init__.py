@@ -5,9 +5,10 @@ from enum import StrEnum
 from core.config import presets
 from core.errors import ConfigError
 from core.use_case import UseCase
+from core.use_cases.decision_agents import DECISION_AGENTS
 from core.use_cases.fantasy_draft import FANTASY_DRAFT
 
-USE_CASES: tuple[UseCase, ...] = (FANTASY_DRAFT,)
+USE_CASES: tuple[UseCase, ...] = (FANTASY_DRAFT, DECISION_AGENTS)
 
 
 class UseCaseName(StrEnum):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.checkpoint import Checkpoint
+from core.dataset import Snapshot
 from core.evaluation import Contest, Looks, is_enough, plan_looks
 from core.evaluation.wording import figure
 from core.files import digest
@@ -27,7 +28,7 @@ from core.use_cases.fantasy_draft.sources import open_source
 
 
 def contest(
-    config: FantasyDraftConfig, entrants: Mapping[str, Checkpoint], progress: Progress
+    config: FantasyDraftConfig, _rows: Snapshot | None, entrants: Mapping[str, Checkpoint], progress: Progress
 ) -> tuple[Contest, Contest]:
     """Everyone in the same leagues; and a baseline against itself with other dice.
 

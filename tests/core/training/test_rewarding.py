@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from core.dataset import ScoredGroup
 from core.errors import ConfigError, DataError, TrainingError
+from core.language.sampling import before_stop
 from core.training.config import OnlineSettings
-from core.training.rewarding import before_stop, reward_of
+from core.training.rewarding import reward_of
 
 ROW = ScoredGroup(
     id="one",

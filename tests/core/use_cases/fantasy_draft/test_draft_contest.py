@@ -32,7 +32,7 @@ def played(letter_model):
     config = load_config(FantasyDraftConfig, "fantasy_draft", "demo", overrides)
     told: list[tuple[float, str]] = []
     entrants = {"candidate": first, "incumbent": last, "untrained": last}
-    rows, aa = contest(config, entrants, lambda share, words: told.append((share, words)))
+    rows, aa = contest(config, None, entrants, lambda share, words: told.append((share, words)))
     return rows, aa, told
 
 
@@ -56,7 +56,7 @@ def in_two_looks(candidate, incumbent, entrant):
     config = load_config(FantasyDraftConfig, "fantasy_draft", "demo", overrides)
     told: list[tuple[float, str]] = []
     models = dict.fromkeys(("candidate", "incumbent", "untrained"), entrant)
-    rows, aa = contest(config, models, lambda share, words: told.append((share, words)))
+    rows, aa = contest(config, None, models, lambda share, words: told.append((share, words)))
     return rows, aa, evaluate(rows, config.evaluation, {}, aa=aa), told
 
 

@@ -1,0 +1,117 @@
+"""Decisions with what they were worth, out of the store: chosen, counted and streamed in one order that never changes."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from core.store.bulk import stream
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which decisions are asked for."""
+
+    source: str
+    agent_type: str
+    spec: int | None
+    """Number of the reward version in the ledger; None where there is none."""
+    limit: int | None = None
+    min_reward: float | None = None
+    """Of the raw total; None takes decisions without a reward too."""
+    require_feedback: bool = False
+    pending: bool = False
+    """Whether rewards that wait for a component count."""
+    before: datetime | None = None
+    """Only decisions that were made before this moment."""
+
+
+class Rewarded(NamedTuple):
+    """A stored decision and its reward, None where it has none."""
+
+    number: int
+    external_id: str
+    state: dict[str, Any]
+    action: Any
+    created_at: datetime
+    model_version: str
+    item_id: str | None
+    opus_id: str | None
+    user_id: str | None
+    session_id: str | None
+    step: int | None
+    confidence: float | None
+    logprobs: list[float] | None
+    feedback: str | None
+    correction: Any
+    components: dict[str, Any] | None
+    total: float | None
+    normalized: float | None
+
+
+COLUMNS: dict[str, str] = {
+    "d.number": "int8",
+    "d.external_id": "text",
+    "d.state": "jsonb",
+    "d.action": "jsonb",
+    "d.created_at": "timestamptz",
+    "d.model_version": "text",
+    "d.item_id": "text",
+    "d.opus_id": "text",
+    "d.user_id": "text",
+    "d.session_id": "text",
+    "d.step": "int4",
+    "d.confidence": "float8",
+    "d.logprobs": "jsonb",
+    "d.feedback": "text",
+    "d.correction": "jsonb",
+    "d.components": "jsonb",
+    "r.total": "float8",
+    "r.normalized": "float8",
+}
+"""Where the values of a `Rewarded` come from, in their order, with their types."""
+FIRST = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+ASKED = """
+    FROM overnight.decisions d LEFT JOIN overnight.rewards r ON r.subject = d.number AND r.spec = %(spec)s
+    WHERE d.source = %(source)s AND d.agent_type = %(agent_type)s
+        AND (%(before)s::timestamptz IS NULL OR d.created_at < %(before)s)
+"""
+REASON = """
+    CASE WHEN r.subject IS NULL AND %(min_reward)s::float8 IS NOT NULL THEN 'no reward'
+        WHEN r.status = 'pending' AND NOT %(pending)s THEN 'reward pending'
+        WHEN r.total < %(min_reward)s::float8 THEN 'below min_reward'
+        WHEN d.feedback IS NULL AND %(require_feedback)s THEN 'no feedback' END
+"""
+COUNT = f"SELECT {REASON} AS reason, count(*) {ASKED} GROUP BY 1"
+ROWS = f"""
+    SELECT {", ".join(COLUMNS)} {ASKED} AND {REASON} IS NULL
+    ORDER BY d.created_at DESC, d.external_id COLLATE "C" LIMIT %(limit)s
+"""
+
+
+def one_moment(held: psycopg.Connection) -> None:
+    """Let all that this transaction reads be as it is now; its first statement."""
+    held.execute(FIRST)
+
+
+def left_out(held: psycopg.Connection, wanted: Wanted) -> dict[str, int]:
+    """How many of the source's decisions of that agent are not asked for, by reason. Raises: psycopg.Error."""
+    found: dict[str | None, int] = dict(held.execute(COUNT, asdict(wanted)).fetchall())
+    fit = found.pop(None, 0)
+    beyond = max(0, fit - wanted.limit) if wanted.limit is not None else 0
+    counts = {str(reason): count for reason, count in sorted(found.items(), key=str)}
+    return counts | ({"beyond the limit": beyond} if beyond else {})
+
+
+def rewarded(held: psycopg.Connection, wanted: Wanted) -> Iterator[Rewarded]:
+    """The decisions asked for, the newest first, ids in the order of their bytes. Raises: psycopg.Error."""
+    return map(Rewarded._make, stream(held, ROWS, tuple(COLUMNS.values()), asdict(wanted)))
+
+
+def known_spec(held: psycopg.Connection, use_case: str, sha256: str) -> int | None:
+    """The ledger's number of a reward version, None where nothing was computed by it. Raises: psycopg.Error."""
+    query = "SELECT number FROM overnight.reward_specs WHERE use_case = %s AND sha256 = %s"
+    row = held.execute(query, (use_case, sha256)).fetchone()
+    return None if row is None else row[0]

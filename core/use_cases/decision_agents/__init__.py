@@ -1,0 +1,29 @@
+"""Five agents of a filing desk that learn from their own logged decisions: what users confirmed, and what came of them."""
+
+from core.use_case import UseCase
+from core.use_cases.decision_agents.config import DecisionAgentsConfig
+from core.use_cases.decision_agents.contest import contest
+from core.use_cases.decision_agents.groups import groups
+from core.use_cases.decision_agents.report import sections
+from core.use_cases.decision_agents.rows import NAME, app_line, collect, remember, replay, reward
+
+DECISION_AGENTS = UseCase(
+    name=NAME,
+    title="Decision agents",
+    config=DecisionAgentsConfig,
+    collect=collect,
+    reward=reward,
+    groups=groups,
+    contest=contest,
+    replay=replay,
+    sections=sections,
+    reads={
+        "collect": ("slot", "as_of", "source", "rewards", "export"),
+        "reward": (),
+        "groups-sft": ("model", "slot", "lengths", "export"),
+        "groups-ppo": ("model", "slot", "lengths", "export"),
+        "contest": ("slot", "lengths", "contest"),
+    },
+    stored=remember,
+    line=app_line,
+)

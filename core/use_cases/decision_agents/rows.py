@@ -1,0 +1,165 @@
+"""From stored decisions to the rows that are trained on, stage by stage."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.dataset import Snapshot, read_rows, write_snapshot
+from core.errors import DataError
+from core.store.engine import connection
+from core.store.rewarded import Rewarded, Wanted, known_spec, left_out, one_moment, rewarded
+from core.store.subjects import record_subjects
+from core.use_case import Progress
+from core.use_cases.decision_agents.answers import END, action_text, truth_of
+from core.use_cases.decision_agents.config import DecisionAgentsConfig
+from core.use_cases.decision_agents.desk import end_of
+from core.use_cases.decision_agents.prompts import render
+
+NAME = "decision_agents"
+Row = dict[str, Any]
+
+
+def collect(config: DecisionAgentsConfig, folder: Path, progress: Progress) -> Snapshot:
+    """The agent's decisions with what they were worth, as lines that any tool reads, in one pass over the store.
+
+    Raises: DataError when there are none, StoreError.
+    """
+    with connection() as held:
+        one_moment(held)
+        spec = known_spec(held, NAME, config.rewards.sha256)
+        asked = wanted(config, spec)
+        skipped = left_out(held, asked)
+        lines = (line(config, decision) for decision in rewarded(held, asked))
+        snapshot = write_snapshot(
+            folder,
+            "decisions",
+            lines,
+            skipped=skipped,
+            notes={"agent_type": config.agent_type, "source": asked.source, "spec": spec},
+        )
+    if not snapshot.counts["rows"]:
+        raise nothing_there(config, skipped)
+    progress(1.0, f"{snapshot.counts['rows']:,} decisions")
+    return snapshot
+
+
+def wanted(config: DecisionAgentsConfig, spec: int | None) -> Wanted:
+    """What a run asks the store for: nothing of the days after its own."""
+    export = config.export
+    return Wanted(
+        source=config.rows_of,
+        agent_type=config.agent_type,
+        spec=spec,
+        limit=export.limit,
+        min_reward=export.min_reward,
+        require_feedback=export.require_feedback,
+        pending=export.pending,
+        before=None if config.as_of is None else end_of(config.as_of),
+    )
+
+
+def nothing_there(config: DecisionAgentsConfig, skipped: dict[str, int]) -> DataError:
+    """Why no decision came out of the store, and what to do about it."""
+    where = f"the source '{config.rows_of}' has no {config.agent_type} decision to train on"
+    if not skipped:
+        return DataError(f"{where}, nor any other: import or record some first")
+    rest = ", ".join(f"{reason}: {count}" for reason, count in skipped.items())
+    return DataError(
+        f"{where} ({rest}): compute rewards of version {config.rewards.version} first, or ask for less in 'export'"
+    )
+
+
+def line(config: DecisionAgentsConfig, decision: Rewarded) -> Row:
+    """A decision as one line: prompt, completion, reward and metadata as apps know them, and beside these what training needs."""
+    truth = truth_of(decision.action, decision.feedback, decision.correction)
+    session = decision.session_id or decision.external_id
+    return {
+        "id": decision.external_id,
+        "prompt": render(config.agent_type, decision.state),
+        "completion": action_text(decision.action),
+        "reward": decision.total,
+        "confidence": decision.confidence,
+        "metadata": {
+            "decisionId": decision.external_id,
+            "itemId": decision.item_id,
+            "opusId": decision.opus_id,
+            "userFeedback": decision.feedback,
+            "rewardComponents": decision.components,
+            "createdAt": decision.created_at.isoformat(),
+        },
+        "split": split_of(decision.user_id or session, config.export.held_out),
+        "number": decision.number,
+        "person": decision.user_id or session,
+        "session": session,
+        "step": decision.step,
+        "model_version": decision.model_version,
+        "normalized": decision.normalized,
+        "truth": None if truth is None else action_text(truth),
+        "logprobs": decision.logprobs,
+    }
+
+
+def split_of(person: str, held_out: float) -> str:
+    """On which side all of a person's decisions are, for ever: decided by a hash, not by who else is there or when."""
+    place = int.from_bytes(hashlib.blake2b(person.encode(), digest_size=8).digest(), "big") / 2**64
+    return "test" if place < held_out else "train"
+
+
+def remember(config: DecisionAgentsConfig, decisions: Snapshot) -> None:
+    """Note which decisions' rewards a collected snapshot holds, so that it can be found once one of them changes."""
+    del config
+    spec = decisions.notes.get("spec")
+    if spec is not None:
+        record_subjects(decisions.sha256, spec, (row["number"] for row in read_rows(decisions)))
+
+
+def reward(config: DecisionAgentsConfig, decisions: Snapshot, folder: Path, progress: Progress) -> Snapshot:
+    """The same decisions as groups of one completion; their rewards are the ledger's, normalised."""
+    del config
+    groups = (scored(row) for row in read_rows(decisions))
+    snapshot = write_snapshot(folder, "rewards", groups, parents=(decisions.sha256,), notes=decisions.notes)
+    progress(1.0, "every decision is a group")
+    return snapshot
+
+
+def scored(row: Row) -> Row:
+    """A line as a group of one logged completion."""
+    group = {
+        "id": row["id"],
+        "prompt": row["prompt"],
+        "completions": [row["completion"] + END],
+        "rewards": [row["normalized"]],
+        "split": row["split"],
+        "metadata": {
+            "session": row["session"],
+            "step": row["step"],
+            "person": row["person"],
+            "logged_at": row["metadata"]["createdAt"],
+            "model_version": row["model_version"],
+            "truth": row["truth"],
+            "total": row["reward"],
+            "confidence": row["confidence"],
+            "logged": row["metadata"],
+        },
+    }
+    return group if row["logprobs"] is None else group | {"behaviour": [row["logprobs"]]}
+
+
+def app_line(group: Row) -> Row:
+    """A group of one completion in the shape that the apps' own exports have."""
+    known = group["metadata"]
+    return {
+        "prompt": group["prompt"],
+        "completion": group["completions"][0].removesuffix(END),
+        "reward": known["total"],
+        "confidence": known["confidence"],
+        "metadata": known["logged"],
+    }
+
+
+def replay(config: DecisionAgentsConfig, rewards: Snapshot) -> tuple[Row, ...]:
+    """Held-out prompts with the logged completions, for the check of an exported file."""
+    del config
+    held_out: Iterator[Row] = (row for row in read_rows(rewards) if row["split"] == "test")
+    return tuple({"prompt": row["prompt"], "completions": tuple(row["completions"])} for row in held_out)
