@@ -23,7 +23,7 @@ def improve(run: Run, rewards: Snapshot, methods: Sequence[Method]) -> Promotion
         start = trained[-1] if trained else None
         trained.append(train(run, method, snapshot(run, method, rewards), start=start))
     *others, candidate = trained
-    contest = play(run, candidate, others=others)
+    contest = play(run, candidate, others=others, rows=rewards)
     evaluation = evaluate(run, contest)
     try:
         files = release(run, candidate, rewards, evaluation)

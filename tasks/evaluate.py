@@ -48,7 +48,7 @@ def play(
         run.settings(*run.use_case.reads["contest"]),
         run.config.evaluation.stopping,
         {name: entrant.sha256 for name, entrant in entrants.items()},
-        *([rows.sha256] if rows else []),
+        *([rows.sha256] if rows and run.use_case.stored else []),
     )
 
     def work(folder: Path) -> Played:

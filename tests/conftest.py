@@ -157,46 +157,14 @@ def open_desk() -> Callable[[Any], None]:
 
 
 def _open_desk(config: Any) -> None:
-    from psycopg.types.json import Jsonb  # noqa: PLC0415
-
-    from core.reward import Scorer  # noqa: PLC0415
-    from core.store.engine import connection  # noqa: PLC0415
+    from core.store.ledger import open_ledger  # noqa: PLC0415
     from core.use_cases.decision_agents.desk import NO_DAY, end_of, write_desk  # noqa: PLC0415
 
     write_desk(config)
-    spec, scorer, as_of = config.rewards, Scorer(config.rewards), end_of(config.as_of or NO_DAY)
-    with connection() as held:
-        number = held.execute(
-            "INSERT INTO overnight.reward_specs (use_case, version, spec, sha256) VALUES (%s, %s, %s, %s) "
-            "ON CONFLICT (use_case, version) DO UPDATE SET spec = excluded.spec RETURNING number",
-            ("decision_agents", spec.version, Jsonb(spec.stored()), spec.sha256),
-        ).fetchone()[0]
-        query = "SELECT number, agent_type, components, feedback, created_at, outcome_at, revision FROM overnight.decisions"
-        for subject, agent, components, feedback, created_at, outcome_at, revision in held.execute(
-            query
-        ).fetchall():
-            when = {"created_at": created_at, "outcome_at": outcome_at, "as_of": as_of}
-            if (
-                agent not in spec.weights
-                or (found := scorer.score(agent, components, feedback, **when)) is None
-            ):
-                continue
-            values = (
-                number,
-                subject,
-                found.status,
-                Jsonb(found.components),
-                found.total,
-                found.normalized,
-                revision,
-                "test",
-            )
-            held.execute(
-                "INSERT INTO overnight.rewards (spec, subject, status, components, total, normalized, revision, code) "
-                "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (spec, subject) DO UPDATE SET "
-                "status = excluded.status, total = excluded.total, normalized = excluded.normalized",
-                values,
-            )
+    with open_ledger(
+        "decision_agents", config.rewards, end_of(config.as_of or NO_DAY), run_id="desk"
+    ) as ledger:
+        ledger.compute()
 
 
 @pytest.fixture(scope="session")

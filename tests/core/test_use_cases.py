@@ -13,7 +13,7 @@ from core.dataset import ScoredGroup, read_rows
 from core.errors import ConfigError
 from core.language.config import model_config
 from core.record import Record, Settings
-from core.reward import WEIGHTS
+from core.reward_weights import WEIGHTS
 from core.training.config import Method
 from core.use_case import UseCaseConfig
 from core.use_cases import USE_CASES, Preset, UseCaseName, use_case_named

@@ -13,7 +13,8 @@ from typing import Any
 from core.accounting import Accounting
 from core.decision import AgentType, Feedback
 from core.files import digest
-from core.reward import FROM_FEEDBACK, WEIGHTS
+from core.reward import FROM_FEEDBACK
+from core.reward_weights import WEIGHTS
 from core.store.decisions import ingest
 from core.use_cases.decision_agents.config import DESK, DecisionAgentsConfig, DeskSettings
 from core.use_cases.decision_agents.desk_rules import RULES, Action
