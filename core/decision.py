@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -90,6 +91,16 @@ TEXTS = ("external_id", "model_version", "item_id", "opus_id", "user_id", "sessi
 COLUMNS = tuple(field.name for field in fields(Decision))
 NEEDED = ("external_id", "agent_type", "state", "action", "model_version", "created_at")
 OBJECTS = ("state", "next_state", "outcome", "components")
+ALSO_CALLED = {
+    "external_id": ("id", "decision_id"),
+    "alternatives": ("alternative_actions",),
+    "feedback": ("user_feedback",),
+    "correction": ("user_correction",),
+    "outcome": ("outcome_metrics",),
+    "outcome_at": ("outcome_observed_at",),
+    "components": ("reward_components",),
+}
+"""What apps call a column besides our own name for it; the first app was that of seed 002."""
 
 
 def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
@@ -104,15 +115,20 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
         raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every decision one")
     if sum(len(read[name] or "") for name in DOCUMENTS) > LARGEST:
         raise Unreadable("oversize", f"its documents are larger than {LARGEST // 2**20} MB")
-    read["agent_type"] = _one_of(AgentType, "agent_type", values["agent_type"])
+    read["agent_type"] = one_of(AgentType, "agent_type", values["agent_type"])
     if values.get("feedback") is not None:
-        read["feedback"] = _one_of(Feedback, "feedback", values["feedback"])
+        read["feedback"] = one_of(Feedback, "feedback", values["feedback"])
     read["confidence"] = number("confidence", values.get("confidence"))
     read["step"] = _whole("step", values.get("step"))
     read["updated_at"] = read["updated_at"] or max(read[name] for name in TIMES if read[name] is not None)
     if read["created_at"] > now + AHEAD:
         raise Unreadable("clock_skew", f"created_at {read['created_at']} is in the future: set that clock")
     return Decision(**read)
+
+
+def normalised(name: str) -> str:
+    """What is left of a column's name when its spelling doesn't matter: finalPnL is final_pnl."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def document(name: str, value: Any) -> str | None:
@@ -204,7 +220,8 @@ def _whole(name: str, value: Any) -> int | None:
     return None if found is None else int(found)
 
 
-def _one_of(kind: type[AgentType] | type[Feedback], name: str, value: Any) -> Any:
+def one_of(kind: type[AgentType] | type[Feedback], name: str, value: Any) -> Any:
+    """One of a few words. Raises: Unreadable."""
     try:
         return kind(value)
     except ValueError as error:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 
 from core.accounting import Accounting
-from core.decision import COLUMNS, NEEDED
+from core.decision import ALSO_CALLED, COLUMNS, NEEDED
 from core.files import digest
 from core.store.decisions import PAGE, ingest_page, letters, pages
 from core.store.engine import connection
@@ -26,17 +26,8 @@ from core.store.watermarks import move_watermark, watermark
 DECISIONS = Shape(
     needed=NEEDED,
     optional=tuple(name for name in COLUMNS if name not in NEEDED),
-    also_called={
-        "external_id": ("id", "decision_id"),
-        "alternatives": ("alternative_actions",),
-        "feedback": ("user_feedback",),
-        "correction": ("user_correction",),
-        "outcome": ("outcome_metrics",),
-        "outcome_at": ("outcome_observed_at",),
-        "components": ("reward_components",),
-    },
+    also_called=ALSO_CALLED,
 )
-"""As seed 002 spells them."""
 PENDING = """
     SELECT d.number, d.external_id FROM overnight.decisions d
     WHERE d.source = %(source)s AND d.number > %(after)s AND d.number IN (

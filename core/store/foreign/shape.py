@@ -1,10 +1,10 @@
 """Which columns rows of one kind have, and what an app's table calls them."""
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from core.decision import normalised
 from core.errors import ConfigError
 from core.store.foreign.settings import SourceSettings
 
@@ -22,11 +22,6 @@ class Shape:
     def columns(self) -> tuple[str, ...]:
         """All of them, in the order in which they are read."""
         return self.needed + self.optional
-
-
-def normalised(name: str) -> str:
-    """What is left of a column's name when its spelling doesn't matter: finalPnL is final_pnl."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def match(shape: Shape, source: SourceSettings, have: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from core.store import ledger_tables, logged_tables  # noqa: F401  (their tables join the others)
+from core.store import ledger_tables, logged_tables, waiting_tables  # noqa: F401  (their tables join the others)
 from core.store.tables import SCHEMA, StoredRow
 
 

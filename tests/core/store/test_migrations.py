@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from core.errors import RecordError
-from core.store import ledger_tables, logged_tables  # noqa: F401  (their tables join the others)
+from core.store import ledger_tables, logged_tables, waiting_tables  # noqa: F401  (their tables join the others)
 from core.store.engine import engine, transaction
 from core.store.migrate import check, downgrade, migrate
 from core.store.registry import champion

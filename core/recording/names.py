@@ -1,0 +1,29 @@
+"""What an app calls the parts of a decision: agentType is agent_type, userFeedback is feedback."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from core.decision import ALSO_CALLED, COLUMNS, Unreadable, normalised
+
+OURS = {normalised(called): name for name in COLUMNS for called in (name, *ALSO_CALLED.get(name, ()))}
+
+
+def our_name(given: object) -> str | None:
+    """Our name of a field, None where it is none."""
+    return OURS.get(normalised(str(given)))
+
+
+def by_our_names(values: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
+    """The same values under our names. Raises: Unreadable for a name that is none of those allowed, or one given twice."""
+    found: dict[str, Any] = {}
+    for given, value in values.items():
+        name = our_name(given)
+        if name is None or name not in allowed:
+            near = difflib.get_close_matches(normalised(str(given)), map(normalised, allowed), n=1)
+            meant = f"did you mean {OURS[near[0]]}?" if near else f"there are {', '.join(allowed)}"
+            raise Unreadable("unknown_field", f"{str(given)[:80]!r} is no field here: {meant}")
+        if name in found:
+            raise Unreadable("unknown_field", f"{name} is given twice, once as {str(given)[:80]!r}")
+        found[name] = value
+    return found
