@@ -20,7 +20,7 @@ from tasks.stage import record_of
 @checked
 def release(
     use_case: UseCaseName = UseCaseName("fantasy_draft"),
-    format: Literal["lora", "merged", "gguf"] = "gguf",  # noqa: A002  (the word on the form)
+    format: Literal["lora", "merged", "gguf", "onnx"] = "gguf",  # noqa: A002  (the word on the form)
     preset: Preset = Preset("default"),
     overrides: dict[str, Any] | None = None,
     checkpoint: str | None = None,
@@ -28,7 +28,7 @@ def release(
     """Export a checkpoint, load the file, and replay held-out prompts.
 
     Args:
-        format: What is written: the LoRA adapter, one merged model, or GGUF files for llama.cpp.
+        format: What is written: the LoRA adapter, one merged model, GGUF files for llama.cpp, or ONNX for onnxruntime.
         overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
         checkpoint: Its digest (from a report, or the first letters of it) or its folder; without one, the model in use.
     """

@@ -6,15 +6,15 @@ from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
 from core.evaluation import Evaluation
 from core.exporting.config import CardFacts, ReleaseFormat, ReleaseRequest, ReplayPrompt
-from core.exporting.converter import missing_tools
 from core.exporting.publish import is_intact
 from core.exporting.results import Release
+from core.exporting.tools import not_installed
 from core.language.config import model_config
 from core.run import Run
 from core.store.registry import lineage, record_release
 from tasks.stage import RETRIES, once
 
-VERSION = 2
+VERSION = 3
 
 
 @task(name="release", **RETRIES)
@@ -43,8 +43,9 @@ def release(
         settings=settings,
         switch_alias=False,
     )
-    # Whether llama.cpp was there is part of the key: an export that could not be checked is made again once it is.
-    stage = run.stage("release", VERSION, request.model_dump(mode="json"), checkpoint.sha256, missing_tools())
+    # What is not installed is part of the key: an export that could not be checked is made again once it is.
+    missing = not_installed(settings, adapter=adapter is not None)
+    stage = run.stage("release", VERSION, request.model_dump(mode="json"), checkpoint.sha256, missing)
     return once(
         run,
         stage,

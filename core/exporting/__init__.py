@@ -1,1 +1,1 @@
-"""A trained model as files others run: merged weights, LoRA, GGUF; checked against the model they were made from."""
+"""A trained model as files others run: merged weights, LoRA, GGUF, ONNX; checked against the model they were made from."""

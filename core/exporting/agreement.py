@@ -1,10 +1,9 @@
 """Is the exported file still the model that was trained? Measured where it matters: tokens, and decisions.
 
-The same held-out prompts are read by the merged model (float32, transformers) and by the file (llama.cpp). Greedy
-text is not compared: at a tie any rounding changes it.
+The same held-out prompts are read by the merged model (float32, transformers) and by the file (llama.cpp,
+onnxruntime). Greedy text is not compared: at a tie any rounding changes it.
 """
 
-import hashlib
 from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,32 +11,11 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from transformers import PreTrainedTokenizerBase
 
-from core.exporting.config import Cap
-from core.exporting.gguf import GgufFacts
-from core.exporting.llama_reader import LlamaCppReader
+from core.exporting.config import MOST_KL_RATIO, Cap
 from core.exporting.merge import token_kl
 from core.exporting.replay import AT_ONCE, EncodedPrompt, LogProbs, Reader
 from core.exporting.results import Divergence
-
-MOST_FALLBACK = 0.05
-TOKENIZER_CASES = (
-    "Hello, world!",
-    "  two spaces,\ttab\nnewline\n\n\nthree newlines  ",
-    "I'll we've don't IT'S you're",
-    "3.14159 12,345 007 1e-6",
-    "naïve café Straße Łódź",
-    "日本語と中文 한국어",
-    "🙂👩‍👩‍👧 flags 🇫🇷",
-    "def f(x):\n    return x**2  # power",
-    "½ ² Ⅳ",
-    "<|im_start|>user\nA<|im_end|>\n",
-    "https://example.org/a?b=c&d=%20",
-    " A B C",
-    "العربية עברית",
-    "----====####",
-)
 
 
 @dataclass(slots=True)
@@ -48,9 +26,11 @@ class DivergenceTally:
     same: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     same_choice: list[bool] = field(default_factory=list)
     choice_kl: list[float] = field(default_factory=list)
+    error_max: float = 0.0
 
     def add(self, prompt: EncodedPrompt, reference_T_V: LogProbs, other_T_V: LogProbs) -> None:
         """Compare one prompt; `reference_T_V` and `other_T_V` are what the two readers said."""
+        self.error_max = float(np.maximum(self.error_max, np.abs(reference_T_V - other_T_V).max()))
         if prompt.every_position:
             self.kl.append(token_kl(reference_T_V, other_T_V))
             self.same.append(reference_T_V.argmax(-1) == other_T_V.argmax(-1))
@@ -73,6 +53,7 @@ class DivergenceTally:
             kl_max=float(kl.max()),
             top1=float(same.mean()),
             top1_error=_error([float(part.mean()) for part in self.same]),
+            error_max=self.error_max,
             choices=choices,
             choice=float(np.mean(self.same_choice)) if choices else None,
             choice_error=_error([float(same) for same in self.same_choice]),
@@ -115,65 +96,35 @@ def _ask(prompt: EncodedPrompt, reader: Reader) -> LogProbs:
 
 
 def judge(
-    divergence: Divergence, cap: Cap, *, base_kl: float | None, most_ratio: float, noise_kl: float
+    divergence: Divergence,
+    cap: Cap,
+    *,
+    base_kl: float | None = None,
+    most_ratio: float = MOST_KL_RATIO,
+    noise_kl: float = 0.0,
 ) -> tuple[str, ...]:
     """What is wrong with a file, each with its figure and its limit; empty when it is the model.
 
-    Each figure gets two standard errors of benefit of the doubt. What the base model itself loses on these prompts is
+    A figure that is no number is a fault. Means and shares get two standard errors of benefit of the doubt. What the base model itself loses on these prompts is
     allowed: some texts hold tokens that quantise badly whatever was trained (a lone space before a digit costs
     SmolLM2-135M 4.4 nats at q8_0). The ratio to the base model is only asked above
     `noise_kl`, where it is quantisation and not rounding that is compared.
     """
     found = []
     most_kl = max(cap.kl, base_kl or 0.0)
-    if divergence.kl - 2 * divergence.kl_error > most_kl:
+    if not divergence.kl - 2 * divergence.kl_error <= most_kl:
         found.append(f"KL {divergence.kl:.3g} nats a token (at most {most_kl:.3g})")
     if divergence.top1 + 2 * divergence.top1_error < cap.top1:
         found.append(f"top-1 agreement {divergence.top1:.1%} (at least {cap.top1:.1%})")
-    if cap.kl_max is not None and divergence.kl_max > cap.kl_max:
+    if cap.kl_max is not None and not divergence.kl_max <= cap.kl_max:
         found.append(f"KL of the worst token {divergence.kl_max:.3g} nats (at most {cap.kl_max:g})")
+    if cap.error_max is not None and not divergence.error_max <= cap.error_max:
+        found.append(
+            f"largest error of a log-probability {divergence.error_max:.3g} (at most {cap.error_max:g})"
+        )
     if divergence.choice is not None and divergence.choice + 2 * divergence.choice_error < cap.choice:
         found.append(f"same decision {divergence.choice:.1%} (at least {cap.choice:.1%})")
     least_kl = divergence.kl - 2 * divergence.kl_error
     if base_kl is not None and least_kl > noise_kl and least_kl > most_ratio * base_kl:
         found.append(f"KL {least_kl / base_kl:.2f} times that of the base model (at most {most_ratio:g})")
     return tuple(found)
-
-
-def warn(facts: GgufFacts, divergence: Divergence, signal_kl: float) -> tuple[str, ...]:
-    """What is no failure but should be known."""
-    found = []
-    if facts.fallback_share > MOST_FALLBACK:
-        found.append(
-            f"{facts.fallback_share:.0%} of the weights could not take this level's type (rows not a multiple of 256): "
-            f"really {facts.bits_per_weight:.2f} bits a weight"
-        )
-    if 0 < signal_kl < divergence.kl:
-        found.append(
-            f"what training changed (KL {signal_kl:.2g}) is less than what this level loses (KL {divergence.kl:.2g}): "
-            "compare the file's own evaluation, or release f16"
-        )
-    return tuple(found)
-
-
-def file_faults(
-    tokenizer: PreTrainedTokenizerBase, file: LlamaCppReader, texts: Sequence[str]
-) -> tuple[str, ...]:
-    """What a file's header and tokenizer say otherwise than the model's own: template, end of text, token ids."""
-    found = []
-    if _sha(file.llama.metadata.get("tokenizer.chat_template", "")) != _sha(str(tokenizer.chat_template)):
-        found.append("the chat template is not the tokenizer's")
-    if tokenizer.eos_token_id not in (None, file.llama.token_eos()):
-        found.append(
-            f"its end-of-text token is {file.llama.token_eos()}, the tokenizer's {tokenizer.eos_token_id}"
-        )
-    misread = [
-        text for text in texts if tokenizer.encode(text, add_special_tokens=False) != file.tokens(text)
-    ]
-    if misread:
-        found.append(f"llama.cpp reads {len(misread)} texts as other tokens, the first {misread[0][:40]!r}")
-    return tuple(found)
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

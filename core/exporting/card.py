@@ -16,8 +16,41 @@ _WHAT = {
     "lora": "a LoRA adapter (PEFT); it needs the base model named above",
     "merged": "the whole model, the adapter merged into its base, as safetensors",
     "gguf": "the whole model as GGUF, for llama.cpp and what is built on it",
+    "onnx": "the whole model as ONNX in float32, for onnxruntime and what is built on it; one graph (`model.onnx`, its "
+    "weights in `model.onnx.data`) reads a prompt and goes on from it, keys and values going in as `past_key_values` and "
+    "out as `present`; batch and lengths are free",
 }
-_LIBRARY = {"lora": "peft", "merged": "transformers", "gguf": "gguf"}
+_LIBRARY = {"lora": "peft", "merged": "transformers", "gguf": "gguf", "onnx": "onnx"}
+
+_ONNX_USAGE = """```python
+import numpy as np
+from onnxruntime import InferenceSession
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+session = InferenceSession("model.onnx")
+cache = {
+    entry.name: np.zeros((1, entry.shape[1], 0, entry.shape[3]), dtype=np.float32)
+    for entry in session.get_inputs()
+    if entry.name.startswith("past_key_values")
+}
+messages = [{"role": "user", "content": "Hello!"}]
+text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+ids = np.array([tokenizer.encode(text, add_special_tokens=False)])
+answer, seen = [], 0
+while len(answer) < 64 and tokenizer.eos_token_id not in answer:
+    read = seen + ids.shape[1]
+    step = {
+        "input_ids": ids,
+        "attention_mask": np.ones((1, read), dtype=np.int64),
+        "position_ids": np.arange(seen, read)[None],
+    }
+    logits, *present = session.run(None, step | cache)
+    cache, seen = dict(zip(cache, present)), read
+    ids = logits[:, -1:].argmax(-1)
+    answer.append(int(ids[0, 0]))
+print(tokenizer.decode(answer, skip_special_tokens=True))
+```"""
 
 
 def public_name(model: str) -> str:
@@ -37,7 +70,7 @@ def write_card(
     sections = [_front_matter(format_, facts), f"# {name}\n\n{facts.summary}", _identity(format_, facts)]
     sections += [_table(f"## {title}", rows) for title, rows in _tables(facts).items() if rows]
     if agreements:
-        sections.append(_agreement_table(agreements))
+        sections.append(_agreement_table(agreements, "onnxruntime" if format_ == "onnx" else "llama.cpp"))
     sections.append(f"## Use\n\n{_usage(name, format_, facts, agreements)}")
     text = "\n\n".join(sections) + "\n"
     if local := _LOCAL_PATH.search(text):
@@ -81,16 +114,16 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _agreement_table(agreements: Sequence[Agreement]) -> str:
+def _agreement_table(agreements: Sequence[Agreement], reader: str) -> str:
     lines = [
         f"| {row.level} | {row.status} | {row.bits_per_weight:.2f} | {_figure(row.kl, '.2g')} | {_figure(row.top1, '.1%')} "
-        f"| {_figure(row.choice, '.1%')} |"
+        f"| {_figure(row.choice, '.1%')} | {_figure(row.error_max, '.2g')} |"
         for row in agreements
     ]
-    head = "| file | check | bits a weight | KL, nats a token | same likeliest token | same decision |"
-    text = "Each file was loaded in llama.cpp and read held-out prompts beside the merged model in float32."
+    head = "| file | check | bits a weight | KL, nats a token | same likeliest token | same decision | largest error of a log-probability |"
+    text = f"Each file was loaded in {reader} and read held-out prompts beside the merged model in float32."
     return "\n".join(
-        ["## Agreement with the trained model", "", text, "", head, "|---|---|---|---|---|---|", *lines]
+        ["## Agreement with the trained model", "", text, "", head, "|---|---|---|---|---|---|---|", *lines]
     )
 
 
@@ -102,6 +135,8 @@ def _usage(name: str, format_: ReleaseFormat, facts: CardFacts, agreements: Sequ
     if format_ == "gguf":
         file = agreements[-1].file if agreements else f"{name}.gguf"
         return f"```\nllama-server -m {file} --jinja\n```"
+    if format_ == "onnx":
+        return _ONNX_USAGE
     load = f'AutoModelForCausalLM.from_pretrained("{facts.base_model if format_ == "lora" else "."}")'
     lines = ["from transformers import AutoModelForCausalLM, AutoTokenizer", ""]
     if format_ == "lora":

@@ -1,19 +1,16 @@
 """Every GGUF file of a release, loaded as it would be served and held against the merged model."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.exporting.agreement import (
-    TOKENIZER_CASES,
-    file_faults,
-    judge,
-    measure,
-    warn,
-)
-from core.exporting.config import MOST_KL_RATIO, NOT_QUANTISED, Cap, ReleaseSettings
-from core.exporting.gguf import read_facts
+from transformers import PreTrainedTokenizerBase
+
+from core.exporting.agreement import judge, measure
+from core.exporting.config import NOT_QUANTISED, Cap, ReleaseSettings
+from core.exporting.gguf import GgufFacts, read_facts
 from core.exporting.llama_reader import LlamaCppReader
 from core.exporting.merge import PARITY_LIMIT, Merge
 from core.exporting.replay import (
@@ -32,6 +29,23 @@ ROUNDED = {"kl": PARITY_LIMIT["bfloat16"], "top1": 0.95}
 """What rounding merged weights to bf16 may cost; it cost SmolLM2-135M 7e-5 nats a token and 1.4 % of the top-1."""
 _EXACT = (NOT_QUANTISED, ADAPTER)
 """Levels that are held to rounding: the distributions say more about them than decisions do."""
+MOST_FALLBACK = 0.05
+TOKENIZER_CASES = (
+    "Hello, world!",
+    "  two spaces,\ttab\nnewline\n\n\nthree newlines  ",
+    "I'll we've don't IT'S you're",
+    "3.14159 12,345 007 1e-6",
+    "naïve café Straße Łódź",
+    "日本語と中文 한국어",
+    "🙂👩‍👩‍👧 flags 🇫🇷",
+    "def f(x):\n    return x**2  # power",
+    "½ ² Ⅳ",
+    "<|im_start|>user\nA<|im_end|>\n",
+    "https://example.org/a?b=c&d=%20",
+    " A B C",
+    "العربية עברית",
+    "----====####",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,6 @@ class FileCheck:
             divergence,
             self._cap(level, parameters),
             base_kl=base_kl,
-            most_ratio=MOST_KL_RATIO,
             noise_kl=self.settings.cap(NOT_QUANTISED, parameters).kl,
         )
         return Agreement(
@@ -126,8 +139,48 @@ class FileCheck:
             kl=divergence.kl,
             top1=divergence.top1,
             choice=divergence.choice,
+            error_max=divergence.error_max,
             divergence=divergence,
             base_kl=base_kl,
             kl_ratio=divergence.kl / base_kl if base_kl else None,
             warnings=warn(facts, divergence, self.merge.signal_kl),
         )
+
+
+def warn(facts: GgufFacts, divergence: Divergence, signal_kl: float) -> tuple[str, ...]:
+    """What is no failure but should be known."""
+    found = []
+    if facts.fallback_share > MOST_FALLBACK:
+        found.append(
+            f"{facts.fallback_share:.0%} of the weights could not take this level's type (rows not a multiple of 256): "
+            f"really {facts.bits_per_weight:.2f} bits a weight"
+        )
+    if 0 < signal_kl < divergence.kl:
+        found.append(
+            f"what training changed (KL {signal_kl:.2g}) is less than what this level loses (KL {divergence.kl:.2g}): "
+            "compare the file's own evaluation, or release f16"
+        )
+    return tuple(found)
+
+
+def file_faults(
+    tokenizer: PreTrainedTokenizerBase, file: LlamaCppReader, texts: Sequence[str]
+) -> tuple[str, ...]:
+    """What a file's header and tokenizer say otherwise than the model's own: template, end of text, token ids."""
+    found = []
+    if _sha(file.llama.metadata.get("tokenizer.chat_template", "")) != _sha(str(tokenizer.chat_template)):
+        found.append("the chat template is not the tokenizer's")
+    if tokenizer.eos_token_id not in (None, file.llama.token_eos()):
+        found.append(
+            f"its end-of-text token is {file.llama.token_eos()}, the tokenizer's {tokenizer.eos_token_id}"
+        )
+    misread = [
+        text for text in texts if tokenizer.encode(text, add_special_tokens=False) != file.tokens(text)
+    ]
+    if misread:
+        found.append(f"llama.cpp reads {len(misread)} texts as other tokens, the first {misread[0][:40]!r}")
+    return tuple(found)
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -11,14 +11,16 @@ from typing import Any
 from core.errors import ExportError
 from core.exporting.aliases import releases_folder
 from core.exporting.card import write_card
-from core.exporting.config import LEVELS, NOT_QUANTISED, ReleaseFormat, ReleaseRequest
-from core.exporting.converter import INSTALL_HINT, convert_adapter, missing_tools
+from core.exporting.config import LEVELS, NOT_QUANTISED, ONNX, ReleaseFormat, ReleaseRequest
+from core.exporting.converter import convert_adapter
 from core.exporting.lora import write_adapter
 from core.exporting.merge import Merge, merge_adapter
+from core.exporting.onnx_converter import PACKAGES, write_onnx
 from core.exporting.publish import publish_folder, staging_folder, switch_alias
 from core.exporting.replay import EncodedPrompt, encode_prompts, free_memory
 from core.exporting.results import Agreement, Published, Release
 from core.exporting.space import release_gigabytes
+from core.exporting.tools import not_installed
 from core.files import digest, need_space
 from core.language.folder import parameter_count
 from core.language.model import load_tokenizer
@@ -26,13 +28,13 @@ from core.promotion import ReleaseCheck
 
 PROBES = 3
 """Prompts on which adapter and merged model must agree to rounding."""
-_TOOLS = ("torch", "transformers", "peft", "safetensors", "gguf", "llama-cpp-python")
+_TOOLS = ("torch", "transformers", "peft", "safetensors", "gguf", "llama-cpp-python", *PACKAGES)
 
 
 def release(request: ReleaseRequest) -> Release:
     """Export a checkpoint in every format asked for, and publish what is the model that was trained.
 
-    Without llama.cpp the GGUF files are left out and the release is 'not verified'.
+    A format whose tools are not installed is left out, and the release is 'not verified'.
 
     Raises: ExportError when a file is not the model it should be (nothing is published), ModelError, StorageError.
     """
@@ -57,7 +59,7 @@ class _Exporter:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> Release:
-        """Make every file, check those that llama.cpp serves, and only then publish."""
+        """Make every file, check those that llama.cpp and onnxruntime serve, and only then publish."""
         with self._timed("merge"):
             merge = self._merge()
         self._card("merged")
@@ -66,9 +68,11 @@ class _Exporter:
                 Path(self.request.adapter or ""), self.stage / "lora", self.request.facts.base_model
             )
             self._card("lora")
-        missing = missing_tools() if self._wants_llama_cpp else None
-        agreements = self._checked(merge) if self._wants_llama_cpp and not missing else ()
-        self._publish_all(merge, agreements)
+        missing = not_installed(self.request.settings, adapter=self.request.adapter is not None)
+        agreements = self._checked(merge) if self._wants_llama_cpp and "gguf" not in missing else ()
+        if "onnx" in self.request.settings.formats and "onnx" not in missing:
+            agreements += self._checked_onnx(merge)
+        self._publish_all(merge, agreements, missing)
         if self.request.switch_alias:
             for published in self.published:
                 switch_alias(published, self.request.name)
@@ -112,7 +116,7 @@ class _Exporter:
         with self._timed("check"):
             agreements = check.run(files)
             free_memory()
-        _require_agreement(self.request.name, agreements)
+        require_agreement(self.request.name, agreements)
         if NOT_QUANTISED in files and NOT_QUANTISED not in settings.levels:
             files[NOT_QUANTISED].unlink()
         return tuple(row for row in agreements if files[row.level].is_file())
@@ -129,15 +133,28 @@ class _Exporter:
             convert_adapter(self.stage / "lora", Path(self.request.base), files[ADAPTER])
         return files
 
-    def _publish_all(self, merge: Merge, agreements: tuple[Agreement, ...]) -> None:
+    def _checked_onnx(self, merge: Merge) -> tuple[Agreement, ...]:
+        """The ONNX file, held against the merged model. onnxruntime is imported here: an installation may lack it."""
+        from core.exporting.onnx_check import check_onnx  # noqa: PLC0415
+
+        with self._timed("convert"):
+            file = write_onnx(Path(merge.path), self.stage / "onnx")
+        with self._timed("check"):
+            agreements = (check_onnx(file, merge, self.prompts, self.request.settings),)
+            free_memory()
+        require_agreement(self.request.name, agreements)
+        return agreements
+
+    def _publish_all(self, merge: Merge, agreements: tuple[Agreement, ...], missing: dict[str, str]) -> None:
         """The merged weights come last: moving their folder away must not take them from anyone."""
         if self._wants_lora:
             self._publish("lora", {}, agreements)
-        if (self.stage / "gguf").is_dir():
-            self._publish("gguf", {}, agreements)
+        for format_ in ("gguf", "onnx"):
+            if (self.stage / format_).is_dir():
+                self._publish(format_, {}, agreements)
         if "merged" in self.request.settings.formats:
             self._publish("merged", {"parity_kl": merge.parity_kl}, ())
-        if not self.published:
+        if not self.published and not missing:
             raise ExportError(
                 f"nothing was published of {self.request.name}: format 'lora' needs a checkpoint that is an adapter; "
                 "release it as 'merged' or 'gguf'"
@@ -155,13 +172,13 @@ class _Exporter:
             common = {"name": name, "tools": _tool_versions(), **facts}
             self.published.append(publish_folder(folder, self.root, name, format_, common))
 
-    def _result(self, merge: Merge, agreements: tuple[Agreement, ...], missing: str | None) -> Release:
-        reason = f"{missing}: {INSTALL_HINT}" if missing else _reason(merge, agreements)
+    def _result(self, merge: Merge, agreements: tuple[Agreement, ...], missing: dict[str, str]) -> Release:
+        """Verified is a release whose every format that can be served was; without any file it still has a digest."""
         return Release(
             name=self.request.name,
-            check=ReleaseCheck.VERIFIED if agreements else ReleaseCheck.NOT_VERIFIED,
-            reason=reason,
-            sha256=digest(sorted(row.sha256 for row in self.published)),
+            check=ReleaseCheck.VERIFIED if agreements and not missing else ReleaseCheck.NOT_VERIFIED,
+            reason="; ".join(missing.values()) or _reason(merge, agreements),
+            sha256=digest(sorted(row.sha256 for row in self.published) or self.request.name),
             parameters=merge.parameters,
             parity_kl=merge.parity_kl,
             signal_kl=merge.signal_kl,
@@ -177,12 +194,14 @@ class _Exporter:
         self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - start, 2)
 
 
-def _require_agreement(name: str, agreements: tuple[Agreement, ...]) -> None:
+def require_agreement(name: str, agreements: tuple[Agreement, ...]) -> None:
+    """Raises: ExportError that names the first file that is not its model, with its figures and what to do."""
     for row in agreements:
         if row.status is ReleaseCheck.FAILED:
             raise ExportError(
                 f"{row.file} is not the model it was made from (top-1 agreement {row.top1:.1%}, KL {row.kl:.3g} nats "
-                f"a token): {row.reason}; {_remedy(name, row.level)}"
+                f"a token, largest error of a log-probability {row.error_max:.3g}): {row.reason}; "
+                f"{_remedy(name, row.level)}"
             )
 
 
@@ -196,7 +215,11 @@ def _remedy(name: str, level: str) -> str:
 def _reason(merge: Merge, agreements: tuple[Agreement, ...]) -> str:
     if not agreements:
         return f"no file was loaded as it would be served; merged weights answer as the adapter does (KL {merge.parity_kl:.2g} nats a token)"
-    return "; ".join(f"{row.level}: top-1 {row.top1:.1%}, KL {row.kl:.2g}" for row in agreements)
+    return "; ".join(
+        f"{row.level}: top-1 {row.top1:.1%}, KL {row.kl:.2g}"
+        + (f", largest error {row.error_max:.2g}" if row.level == ONNX else "")
+        for row in agreements
+    )
 
 
 def _tool_versions() -> dict[str, str]:

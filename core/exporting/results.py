@@ -16,6 +16,8 @@ class Divergence(Record):
     kl_max: float
     top1: float
     top1_error: float
+    error_max: float
+    """Largest difference of any token's log-probability, over the whole vocabulary."""
     choices: int
     """Prompts with legal answers; the three figures below are over these."""
     choice: float | None
@@ -39,6 +41,7 @@ class Agreement(Record):
     kl: float | None = None
     top1: float | None = None
     choice: float | None = None
+    error_max: float | None = None
     divergence: Divergence | None = None
     base_kl: float | None = None
     """The base model's own KL at this level; None when it was not asked for."""

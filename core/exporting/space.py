@@ -42,4 +42,6 @@ def release_gigabytes(parameters: float, settings: ReleaseSettings) -> float:
     bytes_each = _BYTES[settings.merged_type]
     if "gguf" in settings.formats or settings.adapter_gguf:
         bytes_each += 2 * sum(_MOST_BITS[level] for level in {NOT_QUANTISED, *settings.levels}) / 8
+    if "onnx" in settings.formats:
+        bytes_each += _BYTES["float32"]
     return parameters * bytes_each / 1e9

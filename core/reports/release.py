@@ -19,6 +19,7 @@ def release_section(release: Release) -> Iterator[str]:
                 "same decision",
                 "same next token",
                 "KL, nats a token",
+                "largest error",
                 "check",
             ),
             [_agreement(row) for row in release.agreements],
@@ -41,5 +42,6 @@ def _agreement(row: Agreement) -> tuple[object, ...]:
         percent(row.choice),
         percent(row.top1),
         row.kl,
+        row.error_max,
         str(row.status),
     )

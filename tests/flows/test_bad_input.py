@@ -69,8 +69,8 @@ def contents(folder):
         (export, ("fantasy_draft", "orpo"), "'method': Input should be 'sft', 'grpo', 'dpo', 'kto' or 'ppo'"),
         (
             release,
-            ("fantasy_draft", "onnx"),
-            "'format': Input should be 'lora', 'merged' or 'gguf' (got 'onnx')",
+            ("fantasy_draft", "pdf"),
+            "'format': Input should be 'lora', 'merged', 'gguf' or 'onnx' (got 'pdf')",
         ),
         (
             tournament,

@@ -59,8 +59,14 @@ def _replay_prompts(count: int) -> tuple[ReplayPrompt, ...]:
 
 
 @pytest.fixture
-def request_for(home, tiny_llama, tiny_adapter):
-    """A release request for the tiny model, with settings changed by name."""
+def request_for(home, make_request):
+    """Call it for a release request of the tiny model, with settings changed by name, in a data folder of its own."""
+    return make_request
+
+
+@pytest.fixture(scope="session")
+def make_request(tiny_llama, tiny_adapter) -> Callable[..., ReleaseRequest]:
+    """`request_for`, where the data folder is the caller's."""
 
     def make(**settings) -> ReleaseRequest:
         facts = CardFacts(
