@@ -33,6 +33,7 @@ def test_tokens_and_decisions_are_counted_apart():
     assert result.choice == 0.5
     worst = 0.5 * np.log(5 / 2) + 0.3 * np.log(3 / 5) + 0.2 * np.log(2 / 3)
     assert result.kl_max == pytest.approx(worst, abs=1e-6)
+    assert result.error_max == pytest.approx(np.log(0.5 / 0.2), abs=1e-6)
     assert result.kl == pytest.approx(worst / 2, abs=1e-6)
     # answers (.6, .4) against (.625, .375), and (.625, .375) against (2/7, 5/7)
     first = 0.6 * np.log(0.6 / 0.625) + 0.4 * np.log(0.4 / 0.375)
@@ -43,12 +44,12 @@ def test_tokens_and_decisions_are_counted_apart():
 def _divergence(**changes):
     values = {
         "positions": 2000, "prompts": 64, "kl": 0.01, "kl_error": 0.0, "kl_p99": 0.1, "kl_max": 0.5, "top1": 0.95,
-        "top1_error": 0.0, "choices": 64, "choice": 0.95, "choice_error": 0.0, "choice_kl": 0.01,
+        "top1_error": 0.0, "error_max": 0.5, "choices": 64, "choice": 0.95, "choice_error": 0.0, "choice_kl": 0.01,
     }  # fmt: skip
     return Divergence(**{**values, **changes})
 
 
-CAP = Cap(kl=0.02, top1=0.93, choice=0.9, kl_max=1.0)
+CAP = Cap(kl=0.02, top1=0.93, choice=0.9, kl_max=1.0, error_max=1.0)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,9 @@ CAP = Cap(kl=0.02, top1=0.93, choice=0.9, kl_max=1.0)
         ({"kl": 0.03}, None, "KL 0.03 nats a token (at most 0.02)"),
         ({"top1": 0.9}, None, "top-1 agreement 90.0% (at least 93.0%)"),
         ({"kl_max": 2.0}, None, "KL of the worst token 2 nats (at most 1)"),
+        ({"error_max": 3.0}, None, "largest error of a log-probability 3 (at most 1)"),
+        ({"error_max": np.nan}, None, "largest error of a log-probability nan (at most 1)"),
+        ({"kl": np.nan}, None, "KL nan nats a token (at most 0.02)"),
         ({"choice": 0.5}, None, "same decision 50.0% (at least 90.0%)"),
         ({}, 0.005, "KL 2.00 times that of the base model (at most 1.5)"),
     ],
