@@ -15,6 +15,7 @@ import core.run
 from core.errors import OvernightError
 from core.exporting.space import run_gigabytes
 from core.files import need_space
+from core.given_rows import given_file
 from core.language.config import model_config
 from core.run import Run
 from core.store.migrate import migrate
@@ -47,18 +48,24 @@ def open_run(
     *,
     trains: Sequence[Method] = (),
     rows_for: Sequence[Method] = (),
+    given: str | None = None,
 ) -> Run:
     """Validate every setting and find trainers, disk and database, before any work starts.
 
-    `trains` names the methods that the run may come to train, `rows_for` those whose rows it only makes.
+    `trains` names the methods that the run may come to train, `rows_for` those whose rows it only makes. `given` is a file
+    whose rows it trains on: what the use case has rows for does not matter then.
     """
     settings = _scheduled_day() | (overrides or {})
     named = use_case_named(use_case)
-    for method in (*trains, *rows_for):
+    if given is not None:
+        given_file(given)
+    for method in (*trains, *rows_for) if given is None else ():
         named.need_method(method)
     run = core.run.open_run(str(flow_run.get_id()), named, preset, settings)
     for method in trains:
-        need_backend(getattr(run.config, method), run.config.adapter, choices=run.use_case.choices)
+        need_backend(
+            getattr(run.config, method), run.config.adapter, choices=run.use_case.choices and given is None
+        )
     model = model_config(run.config.model)
     need_space(run.folder, run_gigabytes(model, run.config.adapter.r, run.config.release))
     migrate()

@@ -55,6 +55,8 @@ class TrainingSettings(Settings):
     """How many held-out groups a look takes."""
     save_every: int = Field(default=25, ge=1)
     """Steps between checkpoints a killed run can go on from."""
+    save_each_epoch: bool = False
+    """Keep the weights after each pass over the rows too, as adapters `epoch-1` ... beside the result (trainer 'group')."""
     max_rollbacks: int = Field(default=2, ge=0)
     """How often a run may go back to its last good checkpoint, each time with half the learning rate, when a loss or
     gradient is no number or the KL is above `max_kl`. After that the run ends with the best checkpoint so far; when

@@ -206,8 +206,18 @@ def _session(row: ScoredGroup) -> str:
 
 
 def _one_shape(groups: list[TrainingGroup], settings: MethodSettings, snapshot: Snapshot) -> None:
-    """SFT reads either single completions or choices: one loss is a mean over tokens, the other over groups."""
+    """SFT reads either single completions or choices: one loss is a mean over tokens, the other over groups.
+
+    And who draws answers from a list must have a list.
+    """
     single = {len(group.tokens.completions) == 1 for group in groups}
+    drawing = online(settings)
+    if drawing and drawing.answers == "listed" and single == {True}:
+        where = "ppo.source" if settings.method == "ppo" else f"{settings.method}.estimator"
+        raise DataError(
+            f"{snapshot.path} lists one answer a prompt, so {settings.method} with online.answers 'listed' has nothing to "
+            f"choose: set {where} to 'logged', or online.answers to 'free'"
+        )
     if settings.method == "sft" and len(single) > 1:
         raise DataError(
             f"{snapshot.path} mixes single completions with choices among several: train them as two snapshots"

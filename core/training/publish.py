@@ -1,6 +1,5 @@
 """The end of a training stage: its best adapter where it is looked for, and the record that says it is done."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,12 @@ from core.errors import ModelError
 from core.files import new_folder, write_json
 from core.language.config import model_config
 from core.training.checkpoints import CHECKPOINTS, Best
+from core.training.epochs import ADAPTER_SETTINGS, name_base_model
 from core.training.progress import append_progress, read_progress
 from core.training.spec import TrainingSpec
 from core.training.value_head import VALUE_HEAD
+
+WEIGHTS = "adapter_model.safetensors"
 
 
 def publish(
@@ -55,12 +57,10 @@ def _adapter(spec: TrainingSpec, best: Best) -> Checkpoint:
 
 
 def _copy_adapter(source: Path, target: Path, base_model: str) -> None:
-    """The adapter names its base model by what others call it, not by the folder it lies in on this machine."""
-    shutil.copyfile(source / "adapter_model.safetensors", target / "adapter_model.safetensors")
-    if (source / VALUE_HEAD).is_file():
-        shutil.copyfile(source / VALUE_HEAD, target / VALUE_HEAD)
-    settings = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
-    write_json(target / "adapter_config.json", settings | {"base_model_name_or_path": base_model})
+    for name in (WEIGHTS, ADAPTER_SETTINGS, VALUE_HEAD):
+        if name != VALUE_HEAD or (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    name_base_model(target, base_model)
 
 
 def _ending(spec: TrainingSpec, best: Best, total_steps: int, criterion: str) -> str:

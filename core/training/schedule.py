@@ -19,6 +19,8 @@ class GroupOrder(Sampler[int]):
 
     updates: int
     """Steps on one draw of completions."""
+    epoch_ends: tuple[int, ...]
+    """The step that ends each pass over all groups."""
 
     def __init__(self, groups: int, settings: MethodSettings) -> None:
         stream, size = np.random.default_rng(settings.seed), settings.batch_size
@@ -31,7 +33,10 @@ class GroupOrder(Sampler[int]):
             if repeats > 1 or everything:
                 order = np.resize(order, math.ceil(len(order) / size) * size)
             batches += [order[start : start + size].tolist() for start in range(0, len(order), size)]
-        self.updates = len(batches) // draws if everything else repeats
+        a_draw = len(batches) // draws
+        self.updates = a_draw if everything else repeats
+        passes = [math.ceil(groups * (epoch + 1) / size) for epoch in range(settings.epochs)]
+        self.epoch_ends = tuple((draw * a_draw + end) * repeats for draw in range(draws) for end in passes)
         self._order: list[int] = [item for batch in batches for _ in range(repeats) for item in batch]
 
     def __len__(self) -> int:

@@ -30,6 +30,7 @@ from core.training.config import MethodSettings, PpoSettings
 from core.training.data import TrainingGroup
 from core.training.diverged import diverged
 from core.training.draws import Draws, Given
+from core.training.epochs import Epochs
 from core.training.methods.group_method import GroupMethod
 from core.training.pace import Pace, StepFigures
 from core.training.progress import SECONDS_LEFT
@@ -76,8 +77,9 @@ class GroupTrainer(Trainer):
         folder: Path,
         log: Log,
         draws: Draws | None = None,
+        epochs: Epochs | None = None,
     ) -> None:
-        self.draws = draws or Given()
+        self.draws, self.epochs = draws or Given(), epochs or Epochs(folder)
         self.method, self.settings, self.folder = method, settings, folder
         self.held_out, self.write = held_out, log
         self.stopped = ""
@@ -115,6 +117,7 @@ class GroupTrainer(Trainer):
         """Train on; False when the run went back to an earlier checkpoint. Raises: DivergedError, StorageError."""
         resume = from_first(latest_checkpoint(self.folder / CHECKPOINTS) if is_first() else None)
         self.fresh = resume is None
+        self.epochs.go_on_from(resume)
         try:
             self.train(resume_from_checkpoint=None if resume is None else str(resume))
         except Wall as wall:
@@ -126,6 +129,7 @@ class GroupTrainer(Trainer):
         made = None
         if is_first():
             distrust(self.folder, wall)
+            self.epochs.forget(wall.step - 2)
             self.best = read_best(self.folder)
             if len(self.rollbacks) < self.settings.max_rollbacks:
                 made = roll_back(self.folder, self.folder / CHECKPOINTS, wall)
@@ -245,8 +249,9 @@ class GroupTrainer(Trainer):
         self.control.should_log = False
         self.write("train", step, self.total_steps, logs | curves | rate | self._left())
         check_kl(step, curves, self.settings)
-        if self.control.should_evaluate or self.control.should_save:
+        if self.control.should_evaluate or self.control.should_save or step in self.epochs.ends:
             check_weights(step, self.model)  # type: ignore[arg-type]
+        self.epochs.keep(step, self._save_adapter)
 
     def _left(self) -> dict[str, float]:
         left = self.pace.seconds_left(self.state.global_step)

@@ -67,7 +67,12 @@ def need_backend(settings: MethodSettings, adapter: AdapterSettings, *, choices:
     Raises: ConfigError with the reason.
     """
     backend = backend_of(settings)
-    reason = _four_bits(settings) or backend.refusal(settings, adapter) or _one_process(settings)
+    reason = (
+        _four_bits(settings)
+        or backend.refusal(settings, adapter)
+        or _one_process(settings)
+        or _each_epoch(settings)
+    )
     if reason is None and choices and settings.method == "sft" and not backend.chooses:
         reason = _NO_CHOICE
     if reason is not None:
@@ -80,6 +85,13 @@ def _one_process(settings: MethodSettings) -> str | None:
         return None
     what = "completions that the policy draws itself" if settings.trainer == "group" else "its steps"
     return f"{what} are not shared among processes {settings.processes}: set processes to 1"
+
+
+def _each_epoch(settings: MethodSettings) -> str | None:
+    """Other libraries count epochs in rows of their own."""
+    if settings.save_each_epoch and settings.trainer != "group":
+        return "it keeps no weights of each epoch: set save_each_epoch to false, or leave trainer at 'group'"
+    return None
 
 
 def _four_bits(settings: MethodSettings) -> str | None:

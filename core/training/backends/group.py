@@ -21,6 +21,7 @@ from core.training.adapter import trainable_model
 from core.training.config import PpoSettings, online
 from core.training.data import load_groups
 from core.training.drawing import drawn_said, draws_of
+from core.training.epochs import Epochs
 from core.training.guards import Guarded, guard
 from core.training.memory import before_loading, empty_model
 from core.training.methods import method_of
@@ -29,6 +30,7 @@ from core.training.progress import Phase, append_progress
 from core.training.publish import publish
 from core.training.ranks import first_then_others, from_first, is_first
 from core.training.reference import with_reference
+from core.training.schedule import GroupOrder
 from core.training.sessions import with_advantages
 from core.training.spec import TrainingSpec
 from core.training.trainer import GroupTrainer
@@ -66,6 +68,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
         add_value_head(model, Path(spec.start.path) if spec.start else None)
     if isinstance(spec.settings, PpoSettings) and not drawing:
         data = with_advantages(model, data, spec.settings)
+    ends = GroupOrder(len(data.train), spec.settings).epoch_ends if spec.settings.save_each_epoch else ()
     trainer = GroupTrainer(
         model,
         method=method,
@@ -75,6 +78,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
         folder=folder,
         log=tell,
         draws=draws_of(spec.settings, model, loaded.tokenizer, data),
+        epochs=Epochs(folder, config.public_name, ends),
     )
     trainer.run()
     notes = run_notes(
@@ -106,7 +110,16 @@ def _said(kept: tuple[str, ...], way: Sharing, guarded: Guarded, trainer: GroupT
     """What a person should know about this run."""
     rollbacks = [rollback.said for rollback in trainer.rollbacks]
     drawn = drawn_said(trainer.folder)
-    return [*kept, way.reason, guarded.data.said, guarded.said, drawn, *rollbacks, trainer.stopped]
+    return [
+        *kept,
+        way.reason,
+        guarded.data.said,
+        guarded.said,
+        drawn,
+        *rollbacks,
+        trainer.epochs.said,
+        trainer.stopped,
+    ]
 
 
 def _write(  # noqa: PLR0917

@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from core.dataset import Snapshot, write_snapshot
 from core.errors import DataError, SnapshotError
 from core.files import file_digest
+from core.given_rows import given_rows
 from core.language.config import model_config
 from core.language.model import load_model
+from core.language.sampling import SamplingSettings
 from core.training.batch import GroupBatch
-from core.training.config import DpoSettings, KtoSettings, PpoSettings
+from core.training.config import DpoSettings, KtoSettings, OnlineSettings, PpoSettings
 from core.training.data import load_groups
 from core.training.pairs import preference_pairs
 
@@ -304,3 +306,38 @@ def test_settings_without_a_meaning_are_refused(kind, changes):
     """Each names its field."""
     with pytest.raises(ValidationError, match=next(iter(changes))):
         kind(**changes)
+
+
+@pytest.mark.parametrize("method", ["sft", "grpo", "dpo", "kto", "ppo"])
+def test_a_given_file_can_be_trained_on_by_every_method(tmp_path, tokenizer, settings_of, method):
+    """Decisions for SFT, KTO and PPO, and groups for GRPO and DPO: nothing is left out but what is held out."""
+    one = {"prompt": "Pick:", "completion": " A", "reward": 1.0}
+    several = {"prompt": "Pick:", "completions": [" A", " B"], "rewards": [0.0, 1.0]}
+    line = several if method in ("grpo", "dpo") else one
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        "\n".join(json.dumps(line | {"id": str(number), "prompt": f"{number}:"}) for number in range(20))
+    )
+    snapshot = given_rows(path, file_digest(path), tmp_path / "rows")
+    data = load_groups(snapshot, tokenizer, settings_of[method](), 64)
+    assert (len(data.train), len(data.held_out), data.dropped) == (18, 2, {})
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "where"),
+    [("ppo", {"source": "online"}, "ppo.source"), ("grpo", {"estimator": "online"}, "grpo.estimator")],
+)
+def test_a_list_of_one_answer_is_nothing_to_draw_from(  # noqa: PLR0917
+    tmp_path, tokenizer, settings_of, method, changes, where
+):
+    """Refused where every row is like that, with the setting to change; one such row among others is a forced decision."""
+    online = OnlineSettings(answers="listed", sampling=SamplingSettings(max_tokens=4))
+    settings = settings_of[method](**changes, online=online)
+    forced = row("forced", completions=[" A"], rewards=[1.0])
+    snapshot = write_snapshot(tmp_path / "forced", method, [forced])
+    with pytest.raises(
+        DataError, match=rf"lists one answer a prompt, .* nothing to choose: set {where} to 'logged'"
+    ):
+        load_groups(snapshot, tokenizer, settings, 64)
+    snapshot = write_snapshot(tmp_path / "both", method, [forced, row("open")])
+    assert len(load_groups(snapshot, tokenizer, settings, 64).train) == 2

@@ -31,6 +31,11 @@ def weights(folder: str | Path) -> dict[str, bytes]:
     }
 
 
+def epochs(folder: str | Path) -> dict[str, dict[str, bytes]]:
+    """The weights that were kept of each epoch."""
+    return {path.name: weights(path) for path in Path(folder).glob("epoch-*")}
+
+
 def losses(folder: Path) -> dict[int, float]:
     return {line.step: line.metrics["loss"] for line in read_progress(folder) if line.phase == "train"}
 
@@ -74,12 +79,14 @@ CHANGES = {
 def test_a_run_killed_at_any_moment_and_again_ends_with_the_same_weights(  # noqa: PLR0917
     tmp_path, tiny, choices, sessions, spec_of, settings_of, method
 ):
-    """SIGKILL three times at moments drawn by chance: losses and adapter (and value head) are the uninterrupted run's.
+    """SIGKILL three times at moments drawn by chance: losses, adapter (and value head) and those of each epoch are the
+    uninterrupted run's.
 
     The adapter drops out inputs, so the random state has to come back too.
     """
     rows = sessions if method == "ppo" else choices
-    settings = settings_of[method](**({"epochs": 9, "max_steps": 14, "save_every": 3} | CHANGES[method]))
+    plan = {"epochs": 9, "max_steps": 14, "save_every": 3, "save_each_epoch": True}
+    settings = settings_of[method](**(plan | CHANGES[method]))
     whole, killed = (spec_of(tiny, rows, tmp_path / name, settings) for name in ("whole", "killed"))
     finish(whole)
     moments = random.Random(method)
@@ -88,6 +95,7 @@ def test_a_run_killed_at_any_moment_and_again_ends_with_the_same_weights(  # noq
     finish(killed)
     assert losses(Path(whole.folder)) == losses(Path(killed.folder))
     assert weights(Path(whole.folder) / "adapter") == weights(Path(killed.folder) / "adapter")
+    assert epochs(whole.folder) == epochs(killed.folder) != {}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +132,7 @@ def test_a_run_that_went_back_and_was_killed_takes_the_same_course(
         max_kl=0.034,
         epochs=9,
         max_steps=12,
+        save_each_epoch=True,
     )
     whole, killed = (spec_of(tiny, choices, tmp_path / name, settings) for name in ("whole", "killed"))
     finish(whole)
@@ -135,6 +144,7 @@ def test_a_run_that_went_back_and_was_killed_takes_the_same_course(
     finish(killed)
     assert read_rollbacks(tmp_path / "killed") == made
     assert losses(tmp_path / "whole") == losses(tmp_path / "killed")
+    assert epochs(tmp_path / "whole") == epochs(tmp_path / "killed") != {}
     assert weights(tmp_path / "whole" / "adapter") == weights(tmp_path / "killed" / "adapter")
 
 
