@@ -8,6 +8,8 @@ from core.dataset import ScoredGroup
 from core.files import digest
 
 TEST_SHARE = 0.1
+FEWEST = 5
+"""Units below which one of them would be too much to hold out."""
 TRAIN, TEST = "train", "test"
 NAMES: Mapping[str, tuple[str, ...]] = {
     "user": ("user", "user_id", "userId"),
@@ -27,9 +29,9 @@ def named_in(metadata: Mapping[str, Any], what: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class GivenSplit:
-    """Which rows are held out: those the file says; else of all units a tenth, and at least one where there are two.
+    """Which rows are held out: those the file says; else of all units a tenth, at least one, and none where they are few.
 
-    A unit is what must not lie on both sides: a user where every row has one and they are several, else a session, else an
+    A unit is what must not lie on both sides: a user where every row has one and they are not few, else a session, else an
     item, else a prompt.
     """
 
@@ -51,9 +53,10 @@ class GivenSplit:
             users.add(None if user is None else str(user))
             for by_user, found in units.items():
                 found.add(_unit(group, by_user=by_user))
-        by_user = len(users) > 1 and None not in users
+        by_user = len(users) >= FEWEST and None not in users
         ranked = sorted(units[by_user])
-        count = max(1, round(TEST_SHARE * len(ranked))) if len(ranked) > 1 and not named else 0
+        enough = len(ranked) >= FEWEST and not named
+        count = max(1, round(TEST_SHARE * len(ranked))) if enough else 0
         return cls(rows, named, by_user, frozenset(ranked[:count]))
 
     def of_group(self, group: ScoredGroup) -> str:
@@ -67,6 +70,8 @@ class GivenSplit:
         """For a person."""
         if self.named:
             return "as the file says"
+        if not self.held_out:
+            return "nothing held out: too few users, sessions, items or prompts"
         whole = "users" if self.by_user else "sessions, else items, else prompts"
         return f"{len(self.held_out)} held out by hash: whole {whole}"
 

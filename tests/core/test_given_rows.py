@@ -110,7 +110,7 @@ def split_of(tmp_path, rows, name="snapshot"):
 
 
 def test_whole_users_else_whole_sessions_are_held_out(tmp_path):
-    """A tenth of them, whatever they did; with one user his sessions, without any name equal prompts."""
+    """A tenth of them, whatever they did; with one user his sessions, without any name equal prompts; of four nothing."""
     rows = [
         {"prompt": f"{user} {turn}", "metadata": {"userId": f"u{user}", "session": f"s{turn % 2}"}}
         for user in range(20)
@@ -131,7 +131,9 @@ def test_whole_users_else_whole_sessions_are_held_out(tmp_path):
     found, _ = split_of(tmp_path, nameless, "nameless")
     assert len({prompt for prompt, _, split in found if split == "test"}) == 2
     assert sum(split == "test" for *_, split in found) == 4
-    assert {split for *_, split in split_of(tmp_path, alone[:1], "one")[0]} == {"train"}
+    few, made = split_of(tmp_path, alone[:4], "few")
+    assert {split for *_, split in few} == {"train"}
+    assert made.notes["split"].startswith("nothing held out: too few")
 
 
 def test_a_file_that_names_splits_is_taken_at_its_word(tmp_path):

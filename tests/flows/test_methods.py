@@ -81,7 +81,7 @@ def decisions(count: int) -> list[dict]:
     """What an app exports: sessions of two decisions, newest first, half of them with the right answer."""
     return [
         {
-            "prompt": f"{'A 9 B 1' if best else 'A 1 B 9'}\nPick:",
+            "prompt": f"{number}: {'A 9 B 1' if best else 'A 1 B 9'}\nPick:",
             "completion": " A" if taken else " B",
             "reward": float(best == taken),
             "confidence": 0.8,
