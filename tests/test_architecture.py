@@ -50,6 +50,7 @@ HOMES = {
     "sqlmodel": STORE,
     "torch": LANGUAGE,
     "transformers": LANGUAGE,
+    "uvicorn": ("apps",),
     "trl": ("core/training/backends",),
     "wandb": ("core/tracking.py",),
     "yaml": ("core/config.py",),
@@ -130,7 +131,7 @@ def test_our_packages_are_the_ones_in_this_folder():
     assert Path(core.__file__).is_relative_to(ROOT)
 
 
-@pytest.mark.parametrize("layer", ["core", "tasks", "flows", "deployments", "benchmarks"])
+@pytest.mark.parametrize("layer", ["core", "tasks", "flows", "deployments", "apps", "benchmarks"])
 def test_every_package_folder_has_an_init(layer):
     """Without `__init__.py` a stranger's package of that name would win, wherever it stands on the path."""
     folders = {path.parent for path in source_files(layer)}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -20,12 +20,7 @@ from core.store.recorded import forget, keep_recorded, kept_until
 
 def spool_folder(source: str) -> Path:
     """Where an app's records lie until they are in the store."""
-    return spools() / quote(source, safe="")
-
-
-def spools() -> Path:
-    """Where all of them lie on this machine."""
-    return data_folder() / "spool"
+    return data_folder() / "spool" / quote(source, safe="")
 
 
 def new_segment(source: str) -> Segment:
@@ -63,14 +58,6 @@ def finish_abandoned(source: str) -> Iterator[Accounting]:
                 continue
             yield from drain(source, path, size)
             remove(path)
-
-
-def finish_all_abandoned() -> Iterator[tuple[str, Accounting]]:
-    """The same for every app that recorded on this machine. Raises: StoreError."""
-    for folder in sorted(spools().glob("*")):
-        source = unquote(folder.name)
-        for done in finish_abandoned(source):
-            yield source, done
 
 
 def _page(source: str, file: BufferedReader, start: int, end: int) -> tuple[list[Entry | Unusable], int]:

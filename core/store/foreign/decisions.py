@@ -14,6 +14,7 @@ import psycopg
 from core.accounting import Accounting
 from core.decision import ALSO_CALLED, COLUMNS, NEEDED
 from core.files import digest
+from core.recording.spool import finish_abandoned
 from core.store.decisions import PAGE, ingest_page, letters, pages
 from core.store.engine import connection
 from core.store.foreign.opening import open_source
@@ -79,13 +80,19 @@ def import_decisions(
 ) -> Iterator[Accounting]:
     """Keep what is new or changed in an app's table, page by page; what became of each page's rows.
 
-    A page and how far it came are one transaction, so that a run that was killed goes on after its last page.
+    What a process of the app recorded on this machine and could not bring into the store comes first. A page and how far it came are one transaction, so that a run that was killed goes on after its last page.
 
     Raises: ConfigError, SourceError, StoreError, BusyError when another run reads the same source.
     """
+    yield from finish_abandoned(source.name)
+    if source.kind != "recorded":
+        yield from _read(source, use_case, run_id, now or datetime.now(UTC))
+
+
+def _read(source: SourceSettings, use_case: str, run_id: str | None, now: datetime) -> Iterator[Accounting]:
     name = f"decisions of {source.name}"
     with lease(f"collect {name}", run_id or uuid4().hex) as alone, open_source(source, DECISIONS) as opened:
-        into = _Into(source.name, run_id, now or datetime.now(UTC), alone, _mark(name, source, opened))
+        into = _Into(source.name, run_id, now, alone, _mark(name, source, opened))
         since = into.mark.at and into.mark.at - timedelta(minutes=source.overlap_minutes)
         for page in pages(opened.changed(since), _letters):
             yield into.keep(page, changed=True)

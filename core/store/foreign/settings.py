@@ -13,11 +13,12 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class SourceSettings(Settings):
-    """A table of an app's own database; it is only ever read."""
+    """Where an app's rows come from: a table of its own database, which is only ever read, or what it recorded here."""
 
     name: str = Field(default="app", min_length=1)
     """Under which name its rows are kept here, together with the ids that they have there."""
-    kind: Literal["postgresql", "sqlite"]
+    kind: Literal["postgresql", "sqlite", "recorded"]
+    """recorded: the app calls `core.recording` under this name and has no table to read; what follows is then unused."""
     url_variable: str = "OVERNIGHT_SOURCE_URL"
     """The environment variable that holds the database's URL: a password never stands in settings."""
     table: str = Field(default="Decision", min_length=1)

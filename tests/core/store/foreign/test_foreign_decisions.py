@@ -1,5 +1,7 @@
 """An app's own table is read, never written, and what it holds is the same whichever database holds it."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
@@ -12,9 +14,11 @@ from core.accounting import Accounting
 from core.decision import COLUMNS, LARGEST
 from core.errors import BusyError, ConfigError, SourceError
 from core.files import file_digest
+from core.recording.recorder import Recorder
 from core.store import decisions
 from core.store.engine import connection
 from core.store.foreign.decisions import import_decisions
+from core.store.foreign.settings import SourceSettings
 from core.store.lease import lease
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -247,3 +251,34 @@ def test_a_user_who_may_not_read(postgres_app, decision, monkeypatch, database):
             imported(postgres_app.source)
     finally:
         postgres_app.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def test_an_app_that_only_records_needs_no_table(home, database, monkeypatch):
+    """Its source is what its processes left on this machine when they could not reach the store."""
+    source = SourceSettings(kind="recorded", name="app")
+    assert imported(source) == Accounting()
+    recorder = Recorder("app", seconds=None)
+    recorder.record_decision({"agentType": "FILER", "state": {}, "action": {}, "modelVersion": "m"})
+    assert imported(source) == Accounting()  # a living process brings in its own
+    with monkeypatch.context() as patch:
+        patch.setenv("OVERNIGHT_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+        recorder.close()
+    assert imported(source) == Accounting(read=1, written=1)
+    assert query("SELECT source FROM overnight.decisions") == [("app",)]
+
+
+def test_an_app_writes_to_its_sqlite_file_while_it_is_read(database, sqlite_app, decision, monkeypatch):
+    """Between two pages nothing is locked; what it writes then comes with the next import."""
+    monkeypatch.setattr("core.store.foreign.sqlite.PAGE_ROWS", 2)
+    monkeypatch.setattr(decisions, "PAGE", 2)
+    sqlite_app.put([decision(number, updatedAt=NOW - timedelta(days=20 - number)) for number in range(6)])
+    reading = import_decisions(sqlite_app.source, "decision_agents", now=NOW)
+    assert next(reading).written == 2
+    with closing(sqlite3.connect(sqlite_app.url.removeprefix("sqlite:///"), timeout=0)) as held, held:
+        held.execute(
+            """UPDATE "Decision" SET "userFeedback" = 'IGNORED', "updatedAt" = ? WHERE "id" = 'd000001'""",
+            (NOW.isoformat(),),
+        )
+        held.execute("""DELETE FROM "Decision" WHERE "id" = 'd000003'""")
+    assert sum(page.written for page in reading) == 3
+    assert imported(sqlite_app.source).written == 1

@@ -1,0 +1,1 @@
+"""Small servers on this machine for apps and people."""

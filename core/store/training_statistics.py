@@ -1,0 +1,54 @@
+"""How much there is to train on, agent by agent."""
+
+from core.decision import AgentType
+from core.record import Record
+from core.reward import RewardSpec
+from core.store.engine import connection
+from core.store.rewarded import known_spec
+
+COUNTS = """
+    SELECT d.agent_type, count(*), count(d.feedback),
+        count(*) FILTER (WHERE r.status = 'pending'), count(*) FILTER (WHERE r.status = 'final'),
+        avg(r.total) FILTER (WHERE r.status = 'final'), avg(r.normalized) FILTER (WHERE r.status = 'final')
+    FROM overnight.decisions d LEFT JOIN overnight.rewards r ON r.subject = d.number AND r.spec = %s
+    WHERE d.source = %s GROUP BY 1
+"""
+
+
+class AgentStatistics(Record):
+    """What one agent type has; means are of final rewards, None without any."""
+
+    agent_type: AgentType
+    decisions: int = 0
+    with_feedback: int = 0
+    pending: int = 0
+    """Whose reward waits for a component."""
+    final: int = 0
+    mean_reward: float | None = None
+    """Of the raw total, in [-5, 5]."""
+    mean_normalized: float | None = None
+    ready: bool = False
+    """Whether it has as many final rewards as were asked for."""
+
+
+def training_statistics(
+    use_case: str, source: str, spec: RewardSpec, minimum: int
+) -> tuple[AgentStatistics, ...]:
+    """Counts and means for every agent type, by a version of the rewards; ready from `minimum` final rewards on.
+
+    Raises: StoreError.
+    """
+    with connection() as held:
+        number = known_spec(held, use_case, spec.sha256)
+        found = {row[0]: row[1:] for row in held.execute(COUNTS, (number, source))}
+    return tuple(_statistics(agent, found.get(agent), minimum) for agent in AgentType)
+
+
+def _statistics(
+    agent: AgentType, row: tuple[int | float | None, ...] | None, minimum: int
+) -> AgentStatistics:
+    if row is None:
+        return AgentStatistics(agent_type=agent)
+    names = ("decisions", "with_feedback", "pending", "final", "mean_reward", "mean_normalized")
+    counted = AgentStatistics.model_validate({"agent_type": agent, **dict(zip(names, row, strict=True))})
+    return counted.model_copy(update={"ready": counted.final >= minimum})
