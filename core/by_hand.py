@@ -7,20 +7,18 @@ import psutil
 
 from core.errors import PromotionError
 from core.evaluation import Verdict
-from core.exporting.aliases import point_aliases
 from core.files import digest
 from core.promotion import Promotion
 from core.record import Record
 from core.run import code_revision
+from core.served_names import follow_champion
 from core.store.evidence import find_evidence
 from core.store.migrate import migrate
 from core.store.registry import (
     Champion,
-    champion,
     history,
     record_promotion,
     record_run,
-    released,
     rollback,
 )
 
@@ -87,10 +85,10 @@ def _is_done(word: ByHand) -> bool:
 
 
 def _served(word: ByHand) -> tuple[Champion, tuple[str, ...]]:
-    holder = champion(word.use_case, word.slot)
+    holder, missing = follow_champion(word.use_case, word.slot)
     if holder is None:
         raise PromotionError(f"{word.use_case} '{word.slot}' has no champion any more: see its history")
-    return holder, point_aliases(word.use_case, word.slot, released(holder.release))
+    return holder, missing
 
 
 def _promotion(word: ByHand, evaluation: str | None, checkpoint: str | None) -> Promotion:

@@ -4,10 +4,10 @@ from prefect import task
 
 from core.checkpoint import Checkpoint
 from core.evaluation import Evaluation
-from core.exporting.aliases import point_aliases
 from core.exporting.results import Release
 from core.promotion import Promotion, decide
 from core.run import Run
+from core.served_names import follow_champion
 from core.store.registry import record_promotion
 from tasks.evaluate import INCUMBENT, Played
 from tasks.stage import RETRIES
@@ -32,5 +32,5 @@ def promote(
     )
     record_promotion(run.id, promotion)
     if promotion.promoted:
-        point_aliases(promotion.use_case, promotion.slot, files.published)
+        follow_champion(promotion.use_case, promotion.slot)
     return promotion

@@ -14,7 +14,9 @@ from core.exporting.aliases import releases_folder
 from core.exporting.publish import publish_folder
 from core.exporting.results import Release
 from core.promotion import ReleaseCheck
+from core.served_names import follow_champion
 from core.store.registry import champion, record_evaluation, record_release, record_run
+from core.store.registry import rollback as pointer_back
 from flows.promotion import history, promote, rollback
 
 SLOT = ("fantasy_draft", "default")
@@ -179,3 +181,20 @@ def test_a_rollback_to_files_that_are_gone_serves_nothing_rather_than_the_wrong_
     assert rollback(*SLOT).checkpoint == one.sha256
     assert served() == {}
     assert "has no promotion in slot 'weekend' to undo" in failure(rollback, slot="weekend")
+
+
+def test_names_follow_the_pointer_whoever_moved_it_last():
+    """A promotion whose names come late, after somebody took it back, serves what is in use and not its own files."""
+    one, two = adapter("1"), adapter("2")
+    evaluated(one, UNTRAINED)
+    released(one, "gguf")
+    promote(*SLOT, checkpoint=one.sha256)
+    evaluated(two, one)
+    released(two, "gguf", "lora")
+    promote(*SLOT, checkpoint=two.sha256)
+    pointer_back(*SLOT)
+    assert served() == {"gguf": "2", "lora": "2"}
+
+    holder, missing = follow_champion(*SLOT)
+    assert (holder.checkpoint, missing) == (one.sha256, ())
+    assert served() == {"gguf": "1"}

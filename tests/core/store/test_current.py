@@ -6,12 +6,13 @@ import sys
 import pytest
 
 from core.checkpoint import Checkpoint
-from core.config import ROOT
+from core.config import ROOT, load_config
 from core.errors import ConfigError
 from core.exporting.aliases import point_aliases, releases_folder
 from core.exporting.publish import publish_folder
 from core.store.current import current_model
 from core.store.registry import record_checkpoint, rollback
+from core.use_cases import USE_CASES
 
 SLOT = ("fantasy_draft", "default")
 
@@ -72,6 +73,9 @@ def test_before_any_promotion_it_is_the_untrained_model(home, database):
     assert (model.version, model.kind, model.base_model) == ("base", "base", "smollm2-135m")
     assert (model.checkpoint, model.path, model.release, model.files) == (None, None, None, ())
     assert current_model(*SLOT, preset="small_gpu").base_model == "qwen2.5-3b"
+    for use_case in USE_CASES:
+        config = load_config(use_case.config, use_case.name, "demo")
+        assert current_model(use_case.name, config.slot, preset="demo").base_model == config.model
 
     base = Checkpoint(
         kind="base", path="/base", sha256="b" * 64, base_model="smollm2-135m", method="untrained"
