@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
+from core.accounting import Accounting
 from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
 from core.errors import ConfigError
@@ -44,6 +45,8 @@ class UseCaseConfig(Settings):
 
     A run that its schedule started has the day it was scheduled for.
     """
+    enough_rows: int = Field(default=1, ge=1)
+    """With fewer rows to train on, a slot's part of a run ends as 'not enough data'."""
     adapter: AdapterSettings
     sft: SftSettings
     grpo: GrpoSettings
@@ -97,6 +100,10 @@ class UseCase:
     stage 'groups-METHOD'."""
     rewards: Callable[[Any], RewardSpec] | None = None
     """What its rewards are made of, where its rows lie in the store: the nights then keep its part of the ledger."""
+    gather: Callable[[Any, str | None, Progress], Accounting] | None = None
+    """Bring what is new or changed at their source into the store (the run's id goes with it); what became of every row."""
+    known_until: Callable[[Any], datetime] | None = None
+    """The moment up to which a run knows what happened."""
     stored: Callable[[Any, Snapshot], None] | None = None
     """For rows that lie in the store, which changes: collecting is never found done, and this notes which stored rows a
     collected snapshot holds. None where rows follow from the settings."""

@@ -1,11 +1,15 @@
 """What a person reads in the morning."""
 
+from collections.abc import Mapping, Sequence
+
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
+from core.accounting import Accounting
 from core.evaluation import Evaluation
 from core.files import write_json
 from core.promotion import Promotion
+from core.reports.night import Part, night_report
 from core.reports.run import run_report
 from core.reports.story import read_story
 from core.run import Run
@@ -42,4 +46,25 @@ def report(
     )
     if not run.part:
         finish_run(run.id, ended)
+    return str(path)
+
+
+@task(name="report", **RETRIES)
+def report_night(run: Run, rows: Mapping[str, Accounting], parts: Sequence[Part]) -> str:
+    """Write what became of every agent as a file and show the same in the UI."""
+    text = night_report(run, rows, parts)
+    path = text.write(run.folder / "report.md")
+    create_markdown_artifact(text.text(), key=REPORT_KEY, description=text.title)
+    failed = any(part.ended == "failed" for part in parts)
+    write_json(
+        run.folder / "summary.json",
+        {
+            "verdict": None,
+            "promoted": any(part.ended == "promoted" for part in parts),
+            "reason": text.title,
+            "report": str(path),
+            "agents": {part.slot: part.model_dump(mode="json") for part in parts},
+        },
+    )
+    finish_run(run.id, "failed" if failed else "completed")
     return str(path)

@@ -14,7 +14,7 @@ from prefect.states import Completed
 from prefect.tasks import Task, exponential_backoff
 from pydantic import ValidationError
 
-from core.errors import InterruptedTraining, ServiceError, SourceError, StoreError
+from core.errors import BusyError, InterruptedTraining, ServiceError, SourceError, StoreError
 from core.record import Record
 from core.run import Run, Stage
 from core.use_case import Progress
@@ -28,6 +28,11 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 def may_pass(_task: Task[Any, Any], _task_run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed attempt deserves another."""
     return isinstance(state.data, PASSING)
+
+
+def may_pass_or_free(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """The same, where what another run holds is worth waiting for."""
+    return isinstance(state.data, BusyError) or may_pass(task, task_run, state)
 
 
 RETRIES: dict[str, Any] = {

@@ -158,12 +158,10 @@ def open_desk() -> Callable[[Any], None]:
 
 def _open_desk(config: Any) -> None:
     from core.store.ledger import open_ledger  # noqa: PLC0415
-    from core.use_cases.decision_agents.desk import NO_DAY, end_of, write_desk  # noqa: PLC0415
+    from core.use_cases.decision_agents.gathering import gather, known_until  # noqa: PLC0415
 
-    write_desk(config)
-    with open_ledger(
-        "decision_agents", config.rewards, end_of(config.as_of or NO_DAY), run_id="desk"
-    ) as ledger:
+    gather(config, None, lambda _done, _words: None)
+    with open_ledger("decision_agents", config.rewards, known_until(config), run_id="desk") as ledger:
         ledger.compute()
 
 

@@ -3,6 +3,7 @@
 from core.use_case import UseCase
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 from core.use_cases.decision_agents.contest import contest
+from core.use_cases.decision_agents.gathering import gather, known_until
 from core.use_cases.decision_agents.groups import groups
 from core.use_cases.decision_agents.report import sections
 from core.use_cases.decision_agents.rows import NAME, app_line, collect, remember, replay, reward
@@ -18,7 +19,7 @@ DECISION_AGENTS = UseCase(
     replay=replay,
     sections=sections,
     reads={
-        "collect": ("slot", "as_of", "source", "rewards", "export"),
+        "collect": ("slot", "as_of", "source", "packages", "rewards", "export"),
         "reward": (),
         "groups-sft": ("model", "slot", "lengths", "export"),
         "groups-ppo": ("model", "slot", "lengths", "export"),
@@ -26,4 +27,7 @@ DECISION_AGENTS = UseCase(
     },
     stored=remember,
     line=app_line,
+    gather=gather,
+    known_until=known_until,
+    rewards=lambda config: config.rewards,
 )

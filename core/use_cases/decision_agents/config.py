@@ -1,5 +1,6 @@
 """The settings of the decision agents."""
 
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -20,6 +21,8 @@ MODELS = ("candidate", "incumbent", "untrained")
 BASELINES = ("as logged", "most common answer")
 DESK = "desk"
 """The source of decisions that the generator writes."""
+PACKAGES = "packages"
+"""The source of decisions about Debian's packages."""
 
 
 class TokenLimits(Settings):
@@ -56,6 +59,24 @@ class DeskSettings(Settings):
     seed: int = Field(default=1, ge=0)
 
 
+class PackageSettings(Settings):
+    """A package index of Debian's, whose descriptions are documents and whose sections folders, and the clerk who filed it."""
+
+    file: Path
+    """A `Packages` file of an archive (plain, .gz or .xz), or what `apt-cache dumpavail` prints."""
+    sections: tuple[str, ...] = Field(min_length=2)
+    """The folders there are; packages of other sections are left out."""
+    decisions: int = Field(default=500, ge=1)
+    """Packages a day."""
+    days: int = Field(default=1, ge=1)
+    users: int = Field(default=100, ge=2)
+    right: float = Field(default=0.5, ge=0, le=1)
+    """Share of packages that the clerk files where Debian does."""
+    silent: float = Field(default=0.2, ge=0, lt=1)
+    """Share of decisions that nobody says anything about."""
+    seed: int = Field(default=1, ge=0)
+
+
 class ExportSettings(Settings):
     """Which decisions come out of the store, the newest first, and which of them are held out."""
 
@@ -89,7 +110,9 @@ class DecisionAgentsConfig(UseCaseConfig):
     """The agent type: filer, librarian, prioritizer, storer or retriever."""
     rewards: RewardSpec
     source: SourceSettings | None = None
-    """The app's own database; null works on what the desk writes."""
+    """The app's own database."""
+    packages: PackageSettings | None = None
+    """Debian's packages instead; with neither, decisions are those of the desk."""
     lengths: Lengths = Lengths()
     desk: DeskSettings = DeskSettings()
     export: ExportSettings = ExportSettings()
@@ -109,7 +132,9 @@ class DecisionAgentsConfig(UseCaseConfig):
     @property
     def rows_of(self) -> str:
         """The source whose decisions are read."""
-        return DESK if self.source is None else self.source.name
+        if self.source is not None:
+            return self.source.name
+        return DESK if self.packages is None else PACKAGES
 
     @model_validator(mode="before")
     @classmethod

@@ -10,13 +10,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import Any
 
-from core.accounting import Accounting
 from core.decision import AgentType, Feedback
 from core.files import digest
 from core.reward import FROM_FEEDBACK
 from core.reward_weights import WEIGHTS
-from core.store.decisions import ingest
-from core.use_cases.decision_agents.config import DESK, DecisionAgentsConfig, DeskSettings
+from core.use_cases.decision_agents.config import DeskSettings
 from core.use_cases.decision_agents.desk_rules import RULES, Action
 
 NO_DAY = date(2026, 11, 2)
@@ -65,18 +63,6 @@ class Story:
             row["outcome_at"] = max(at for at, _, _ in seen)
             row["outcome"] = {"status": "DONE"}
         return row | {"updated_at": changed}
-
-
-def write_desk(config: DecisionAgentsConfig, run_id: str | None = None) -> Accounting:
-    """Write the desk's last days, as they are known at the end of the run's day, of all agent types.
-
-    Raises: StoreError, and the pages before are kept.
-    """
-    end = end_of(config.as_of or NO_DAY)
-    total = Accounting()
-    for page in ingest(DESK, desk_rows(config.desk, end), run_id=run_id, now=end):
-        total += page
-    return total
 
 
 def end_of(day: date) -> datetime:

@@ -13,38 +13,14 @@ from pathlib import Path
 from random import Random
 from typing import IO, Any, NamedTuple
 
-from pydantic import Field
-
-from core.accounting import Accounting
 from core.decision import AgentType, Feedback
 from core.errors import ConfigError, SourceError
 from core.files import digest
-from core.record import Settings
-from core.store.decisions import ingest
+from core.use_cases.decision_agents.config import PackageSettings
+from core.use_cases.decision_agents.desk import NO_DAY
 
-PACKAGES = "packages"
-"""The source of these decisions."""
-FIRST = date(2026, 1, 1)
 FOLDER = re.compile(r"[a-z0-9+-]+")
 MODEL = "filing-clerk-1"
-
-
-class PackageSettings(Settings):
-    """A package index, and the clerk who filed it."""
-
-    file: Path
-    """A `Packages` file of an archive (plain, .gz or .xz), or what `apt-cache dumpavail` prints."""
-    sections: tuple[str, ...] = Field(min_length=2)
-    """The folders there are; packages of other sections are left out."""
-    decisions: int = Field(default=500, ge=1)
-    """Packages a day."""
-    days: int = Field(default=1, ge=1)
-    users: int = Field(default=100, ge=2)
-    right: float = Field(default=0.5, ge=0, le=1)
-    """Share of packages that the clerk files where Debian does."""
-    silent: float = Field(default=0.2, ge=0, lt=1)
-    """Share of decisions that nobody says anything about."""
-    seed: int = Field(default=1, ge=0)
 
 
 class Package(NamedTuple):
@@ -55,17 +31,11 @@ class Package(NamedTuple):
     description: str
 
 
-def write_packages(settings: PackageSettings, day: date | None, run_id: str | None = None) -> Accounting:
-    """Write the packages of the days up to this one into the store. Raises: SourceError, ConfigError, StoreError."""
-    end = _starts((day or FIRST) + timedelta(days=1))
-    total = Accounting()
-    for page in ingest(PACKAGES, package_rows(settings, day or FIRST), run_id=run_id, now=end):
-        total += page
-    return total
-
-
 def package_rows(settings: PackageSettings, day: date) -> Iterator[dict[str, Any]]:
-    """The decisions of the days up to `day`: packages in an order that the seed shuffles, so many a day, then from the start."""
+    """The decisions of the days up to `day`: packages in an order that the seed shuffles, so many a day until none are left.
+
+    Raises: SourceError, ConfigError when a section has no packages.
+    """
     packages = sorted(
         package for package in read_packages(settings.file) if package.section in settings.sections
     )
@@ -76,7 +46,7 @@ def package_rows(settings: PackageSettings, day: date) -> Iterator[dict[str, Any
     Random(settings.seed).shuffle(packages)  # noqa: S311  (a simulation)
     for back in reversed(range(settings.days)):
         today = day - timedelta(days=back)
-        start = (today - FIRST).days * settings.decisions
+        start = (today - NO_DAY).days * settings.decisions
         for place in range(start, start + settings.decisions):
             if 0 <= place < len(packages):
                 yield _row(settings, packages[place], today, place - start)

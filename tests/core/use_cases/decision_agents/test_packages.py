@@ -2,20 +2,14 @@
 
 import gzip
 import lzma
-from datetime import date
+from datetime import timedelta
 
 import pytest
 
 from core.errors import ConfigError, SourceError
-from core.store.engine import connection
-from core.use_cases.decision_agents.packages import (
-    FIRST,
-    Package,
-    PackageSettings,
-    package_rows,
-    read_packages,
-    write_packages,
-)
+from core.use_cases.decision_agents.config import PackageSettings
+from core.use_cases.decision_agents.desk import NO_DAY
+from core.use_cases.decision_agents.packages import Package, package_rows, read_packages
 
 INDEX = """\
 Package: chess
@@ -74,13 +68,13 @@ def test_a_file_that_is_no_index_is_one_clear_error(tmp_path, index):
         with pytest.raises(SourceError, match="apt-cache dumpavail"):
             list(read_packages(tmp_path / name))
     with pytest.raises(ConfigError, match="no packages of section fonts"):
-        list(package_rows(PackageSettings(file=index, sections=("games", "fonts")), FIRST))
+        list(package_rows(PackageSettings(file=index, sections=("games", "fonts")), NO_DAY))
 
 
 def test_each_day_files_the_next_packages(index):
     """Two a day: the second day the third and last; the right answer is the section, however the clerk filed it."""
     settings = PackageSettings(file=index, sections=("games", "mail"), decisions=2, silent=0.0)
-    first, second = (list(package_rows(settings, date(2026, 1, day))) for day in (1, 2))
+    first, second = (list(package_rows(settings, NO_DAY + timedelta(days=day))) for day in (0, 1))
     assert {row["external_id"] for row in first + second} == {"chess", "mailer", "solitaire"}
     assert (len(first), len(second)) == (2, 1)
     sections = {package.name: package.section for package in read_packages(index)}
@@ -90,16 +84,5 @@ def test_each_day_files_the_next_packages(index):
         assert (row["feedback"] == "CONFIRMED") == (row["action"] == wanted)
         assert sections[row["external_id"]] not in row["state"]["item"]["title"]
         assert {"name": wanted["opus"]} in row["state"]["availableOpuses"]
-    both = list(package_rows(settings.model_copy(update={"days": 2}), date(2026, 1, 2)))
+    both = list(package_rows(settings.model_copy(update={"days": 2}), NO_DAY + timedelta(days=1)))
     assert both == first + second
-
-
-def test_they_are_written_once(index, database):
-    """The same day again changes nothing."""
-    settings = PackageSettings(file=index, sections=("games", "mail"))
-    assert write_packages(settings, None).written == 3
-    assert write_packages(settings, None).unchanged == 3
-    with connection() as held:
-        assert held.execute("SELECT DISTINCT source, agent_type FROM overnight.decisions").fetchall() == [
-            ("packages", "FILER")
-        ]

@@ -1,0 +1,44 @@
+"""Where decisions come from: an app's own database, Debian's packages, or the desk that the generator plays."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from core.accounting import Accounting
+from core.store.decisions import ingest
+from core.store.foreign.decisions import import_decisions
+from core.use_case import Progress
+from core.use_cases.decision_agents.config import DESK, PACKAGES, DecisionAgentsConfig
+from core.use_cases.decision_agents.desk import NO_DAY, desk_rows, end_of
+from core.use_cases.decision_agents.packages import package_rows
+
+NAME = "decision_agents"
+
+
+def gather(config: DecisionAgentsConfig, run_id: str | None, progress: Progress) -> Accounting:
+    """Bring what is new or changed into the store; what became of every row.
+
+    Raises: SourceError, ConfigError, StoreError (and the pages before are kept), BusyError when another run is at it.
+    """
+    total = Accounting()
+    for page in _pages(config, run_id):
+        total += page
+        progress(0.0, f"{total.read:,} decisions read, {total.written:,} new or changed")
+    progress(1.0, f"{total.read:,} decisions read, {total.written:,} new or changed")
+    return total
+
+
+def known_until(config: DecisionAgentsConfig) -> datetime:
+    """The moment up to which a run knows what happened: the end of its day, else now; the generators have a day of theirs."""
+    if config.as_of is not None:
+        return end_of(config.as_of)
+    return datetime.now(UTC) if config.source is not None else end_of(NO_DAY)
+
+
+def _pages(config: DecisionAgentsConfig, run_id: str | None) -> Iterator[Accounting]:
+    if config.source is not None:
+        return import_decisions(config.source, NAME, run_id=run_id)
+    end = known_until(config)
+    if config.packages is not None:
+        rows = package_rows(config.packages, (end - timedelta(days=1)).date())
+        return ingest(PACKAGES, rows, run_id=run_id, now=end)
+    return ingest(DESK, desk_rows(config.desk, end), run_id=run_id, now=end)

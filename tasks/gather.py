@@ -1,0 +1,35 @@
+"""What apps logged, brought into the store, and what it was worth."""
+
+from prefect import task
+
+from core.accounting import Accounting
+from core.errors import ConfigError
+from core.reward import RewardSpec
+from core.run import Run
+from core.store.ledger import LedgerWork, open_ledger
+from core.use_case import Progress
+from tasks.stage import RETRIES, may_pass_or_free, progress
+
+
+@task(name="gather", **RETRIES | {"retry_condition_fn": may_pass_or_free})
+def gather(run: Run) -> Accounting:
+    """Bring what is new or changed at the source into the store; what became of every row."""
+    if run.use_case.gather is None:
+        raise ConfigError(f"{run.use_case.name} has no rows in the store: nothing is gathered for it")
+    return run.use_case.gather(run.config, run.id, progress("gather"))
+
+
+@task(name="rewards", **RETRIES | {"retry_condition_fn": may_pass_or_free})
+def rewards(run: Run) -> LedgerWork:
+    """Bring the use case's part of the ledger up to what is known now."""
+    spec, known_until = run.use_case.rewards, run.use_case.known_until
+    if spec is None or known_until is None:
+        raise ConfigError(f"{run.use_case.name} keeps no rewards in the store")
+    wanted: RewardSpec = spec(run.config)
+    show = progress("rewards")
+    with open_ledger(run.use_case.name, wanted, known_until(run.config), run_id=run.id) as ledger:
+        return ledger.compute(lambda so_far: _tell(so_far, show))
+
+
+def _tell(so_far: Accounting, show: Progress) -> None:
+    show(0.0, f"{so_far.read:,} decisions looked at, {so_far.written:,} rewards new or changed")
