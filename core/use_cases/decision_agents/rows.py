@@ -1,7 +1,6 @@
 """From stored decisions to the rows that are trained on, stage by stage."""
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +158,7 @@ def app_line(group: Row) -> Row:
 
 
 def replay(config: DecisionAgentsConfig, rewards: Snapshot) -> tuple[Row, ...]:
-    """Held-out prompts with the logged completions, for the check of an exported file."""
+    """Held-out prompts with the logged answers behind them, for the check of an exported file: it reads every token."""
     del config
-    held_out: Iterator[Row] = (row for row in read_rows(rewards) if row["split"] == "test")
-    return tuple({"prompt": row["prompt"], "completions": tuple(row["completions"])} for row in held_out)
+    held_out = (row for row in read_rows(rewards) if row["split"] == "test")
+    return tuple({"prompt": row["prompt"] + row["completions"][0]} for row in held_out)
