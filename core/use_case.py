@@ -119,6 +119,11 @@ class UseCase:
         """The training methods that it has rows for."""
         return tuple(method for method in get_args(Method) if f"groups-{method}" in self.reads)
 
+    def need_lines(self) -> None:
+        """Make sure that its rows can be written as an app's own. Raises: ConfigError."""
+        if self.line is None:
+            raise ConfigError(f"{self.name} has no app whose lines its rows could be: export them as groups")
+
     def need_method(self, method: Method) -> None:
         """Make sure that there are rows for a method. Raises: ConfigError."""
         if method not in self.methods:

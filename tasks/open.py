@@ -48,12 +48,14 @@ def open_run(
     *,
     trains: Sequence[Method] = (),
     rows_for: Sequence[Method] = (),
+    lines: bool = False,
     given: str | None = None,
 ) -> Run:
     """Validate every setting and find trainers, disk and database, before any work starts.
 
-    `trains` names the methods that the run may come to train, `rows_for` those whose rows it only makes. `given` is a file
-    whose rows it trains on: what the use case has rows for does not matter then.
+    `trains` names the methods that the run may come to train, `rows_for` those whose rows it only makes; with `lines` it
+    writes them as an app's own. `given` is a file whose rows it trains on: what the use case has rows for does not matter
+    then.
     """
     settings = _scheduled_day() | (overrides or {})
     named = use_case_named(use_case)
@@ -61,6 +63,8 @@ def open_run(
         given_file(given)
     for method in (*trains, *rows_for) if given is None else ():
         named.need_method(method)
+    if lines:
+        named.need_lines()
     run = core.run.open_run(str(flow_run.get_id()), named, preset, settings)
     for method in trains:
         need_backend(

@@ -1,0 +1,55 @@
+"""Rows that lie in the store, through Prefect: read every time, and never a stale set called new."""
+
+import json
+from datetime import date, timedelta
+
+import pytest
+
+from core.config import load_config
+from core.store.engine import connection
+from core.use_cases.decision_agents.config import DecisionAgentsConfig
+from flows.export import export
+
+pytestmark = pytest.mark.slow
+DAY = date(2026, 11, 9)
+SMALL = {"desk.decisions": 16, "model": "smollm2-135m"}
+
+
+def fill(open_desk, day):
+    open_desk(load_config(DecisionAgentsConfig, "decision_agents", "demo", SMALL | {"as_of": day}))
+
+
+def test_what_the_store_holds_now_is_exported(prefect_server, home, database, open_desk, states):
+    """The same store gives the same files; a night later there are others. Lines are an app's own, a folder a split."""
+    fill(open_desk, DAY)
+    first = export("decision_agents", "sft", "demo", SMALL, str(home / "first"), "lines", return_state=True)
+    again = export("decision_agents", "sft", "demo", SMALL, str(home / "again"), "lines", return_state=True)
+    assert again.result().sha256 == first.result().sha256
+    found = states(again.state_details.flow_run_id)
+    assert found["collect"] == "Completed"
+    assert {found[name] for name in ("reward", "snapshot-sft", "lines")} == {"Cached"}
+    for split in ("train", "test"):
+        rows = (home / "first" / split / "rows.jsonl").read_bytes()
+        assert rows == (home / "again" / split / "rows.jsonl").read_bytes()
+        lines = [json.loads(line) for line in rows.splitlines()]
+        assert len(lines) == first.result().counts[split]
+        assert {tuple(sorted(line)) for line in lines} == {
+            ("completion", "confidence", "metadata", "prompt", "reward")
+        }
+    fill(open_desk, DAY + timedelta(days=1))
+    later = export("decision_agents", "sft", "demo", SMALL)
+    assert later.sha256 != first.result().sha256
+    with connection() as held:
+        kinds = held.execute("SELECT DISTINCT kind FROM overnight.snapshots ORDER BY 1").fetchall()
+        held_by = held.execute("SELECT count(DISTINCT snapshot) FROM overnight.snapshot_subjects").fetchone()
+    assert [kind for (kind,) in kinds] == ["decisions", "groups-sft", "lines-test", "lines-train", "rewards"]
+    assert held_by == (2,)
+
+
+def test_a_use_case_without_an_app_has_no_lines(prefect_server, home, database):
+    """Said before any work starts."""
+    state = export("fantasy_draft", "sft", "demo", None, None, "lines", return_state=True)
+    assert state.is_failed()
+    assert "fantasy_draft has no app whose lines its rows could be: export them as groups" in str(
+        state.message
+    )
