@@ -131,14 +131,15 @@ class Scorer:
             if kinds == {NoneType}:
                 return None
         total = 0.0
-        for weight, value in zip(plan.weights, values, strict=True):
+        for weight, value in zip(plan.weights, values):  # noqa: B905  (of one length, millions of times)
             if value is not None:
                 total += weight * value
-        if not math.isfinite(total):
-            raise _not_finite(plan, values)
-        total = max(-LARGEST, min(LARGEST, total))
+        if not -LARGEST <= total <= LARGEST:
+            if not math.isfinite(total):
+                raise _not_finite(plan, values)
+            total = math.copysign(LARGEST, total)
         if NoneType not in kinds:
-            parts: list[Part] = list(zip(plan.names, values, plan.observed, strict=True))
+            parts: list[Part] = list(zip(plan.names, values, plan.observed))  # noqa: B905
             return Reward("final", parts, total, normalize(total), None)
         parts, due_at = _awaited(plan, values, created_at, outcome_at, as_of)
         return Reward("final" if due_at is None else "pending", parts, total, normalize(total), due_at)
@@ -162,7 +163,8 @@ def score(
 
 def normalize(total: float) -> float:
     """A raw total in [0, 1]."""
-    return max(0.0, min(1.0, (total + 2.0) / 4.0))
+    share = (total + 2.0) / 4.0
+    return 0.0 if share < 0 else 1.0 if share > 1 else share
 
 
 @dataclass(frozen=True, slots=True)

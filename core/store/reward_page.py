@@ -59,7 +59,9 @@ class Page:
 
 
 @dataclass(slots=True)
-class _Scored:
+class Scored:
+    """A page's rows as they will be written."""
+
     first: list[tuple[Any, ...]] = field(default_factory=list)
     again: list[tuple[Any, ...]] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
@@ -76,7 +78,7 @@ def compute_page(held: psycopg.Connection, ledger: Ledger, after: int) -> Page:
 
     Raises: psycopg.Error, DataError.
     """
-    scored = _scored(ledger, _due(held, ledger, after))
+    scored = score_rows(ledger, _due(held, ledger, after))
     if scored.read == 0:
         return Page()
     written = copy_in(held, "rewards", COLUMNS, TYPES, scored.first)
@@ -109,9 +111,9 @@ def _due(held: psycopg.Connection, ledger: Ledger, after: int) -> Iterator[tuple
         yield from cursor.execute(DUE_IN_WINDOW if window else DUE, parameters)
 
 
-def _scored(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> _Scored:
+def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
     """Rows as they come, so that only what is written of them is held in memory."""
-    scored = _Scored()
+    scored = Scored()
     for number, revision, agent_type, feedback, oversize, components, created_at, outcome_at, known in rows:
         scored.read += 1
         scored.last = number
@@ -180,7 +182,7 @@ def _remove(held: psycopg.Connection, ledger: Ledger, subjects: Sequence[int]) -
     return [subject for (subject,) in held.execute(query, (ledger.spec, list(subjects)))]
 
 
-def _keep_aside(held: psycopg.Connection, ledger: Ledger, scored: _Scored) -> None:
+def _keep_aside(held: psycopg.Connection, ledger: Ledger, scored: Scored) -> None:
     """Unusable rows into quarantine under the decision's number; those of before that are in use now, out of it."""
     if scored.unusable:
         query = "SELECT number, source, external_id FROM overnight.decisions WHERE number = ANY (%s)"
