@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -84,10 +84,15 @@ def open_run(
     return run
 
 
-def _scheduled_day() -> dict[str, Any]:
-    """The setting that a run of a schedule adds: the day it was due, in UTC, however late it starts."""
+def scheduled_moment() -> datetime | None:
+    """When a run of a schedule was due, in UTC, however late it starts; None for a run by hand."""
     with get_client(sync_client=True) as client:
         this = client.read_flow_run(UUID(str(flow_run.get_id())))
-    if not this.auto_scheduled or this.expected_start_time is None:
-        return {}
-    return {"as_of": this.expected_start_time.astimezone(UTC).date()}
+    due = this.expected_start_time
+    return due.astimezone(UTC) if this.auto_scheduled and due is not None else None
+
+
+def _scheduled_day() -> dict[str, Any]:
+    """The setting that a run of a schedule adds: the day it was due."""
+    due = scheduled_moment()
+    return {} if due is None else {"as_of": due.date()}

@@ -71,7 +71,7 @@ def loss_curve(train: Curve, held_out: Curve | None = None, target: float | None
         if target is not None:
             axes.axhline(target, color=GREY, linestyle="--", linewidth=1, label=f"target {target:g}")
         _finish(axes, "Loss", "step", "loss")
-        return _png(figure)
+        return png(figure)
 
 
 def reward_curve(
@@ -88,7 +88,7 @@ def reward_curve(
             _draw(panels[-1], curve, name, colour, marker="o")
         if regrets:
             _finish(panels[-1], "Held-out regret (less is better)", "step", "regret")
-        return _png(figure)
+        return png(figure)
 
 
 def interval_plot(
@@ -114,7 +114,7 @@ def interval_plot(
             axes.set_xlabel(unit if rate else "")
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0)
-        return _png(figure)
+        return png(figure)
 
 
 def strata_plot(
@@ -137,7 +137,7 @@ def strata_plot(
         axes.set_xticks(list(strata))
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         _finish(axes, title, stratum_name, "%" if rate else "")
-        return _png(figure)
+        return png(figure)
 
 
 def confidence_histogram(confidences: Sequence[float], chance: float | None = None) -> bytes:
@@ -156,7 +156,7 @@ def confidence_histogram(confidences: Sequence[float], chance: float | None = No
             axes.axvline(chance, color=GREY, linestyle="--", linewidth=1, label=f"chance {chance:.2f}")
         axes.set_xlim(0, 1)
         _finish(axes, f"Confidence of {len(values):,} choices", "probability of the choice", "choices")
-        return _png(figure)
+        return png(figure)
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
@@ -210,7 +210,7 @@ def _finish(axes: Axes, title: str, x_label: str, y_label: str) -> None:
         axes.legend(loc="best", fontsize=8)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     """The figure as a PNG of at most 64 colours, a third of the size; equal figures give equal bytes."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -17,6 +17,7 @@ from core.statistics.proportions import (
     newcombe_interval,
     wilson_interval,
 )
+from core.statistics.ranks import rank_correlation
 from core.statistics.results import HypothesisTest, Interval, PairedDifference
 from core.statistics.sign_flip import sign_flip_interval, sign_flip_p_value
 
@@ -39,6 +40,7 @@ __all__ = [
     "obrien_fleming_bounds",
     "paired_t",
     "paired_test",
+    "rank_correlation",
     "repeated_p_value",
     "sign_flip_interval",
     "sign_flip_p_value",

@@ -6,7 +6,7 @@ killed goes on where it ended, and two at once do no decision twice.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import psycopg
@@ -44,13 +44,19 @@ class OpenLedger:
     ledger: Ledger
     alone: Lease
 
-    def compute(self, told: Told | None = None, kept: Kept | None = None) -> LedgerWork:
-        """Bring the rewards up to the ledger's moment.
+    def between(self, since: datetime, until: datetime) -> "OpenLedger":
+        """The same ledger, for the decisions that were made from one moment and before another."""
+        return replace(self, ledger=replace(self.ledger, since=since, until=until))
+
+    def compute(
+        self, told: Told | None = None, kept: Kept | None = None, so_far: LedgerWork | None = None
+    ) -> LedgerWork:
+        """Bring the rewards up to the ledger's moment, and add what became of the decisions to what was done so far.
 
         Raises: LeaseLostError, StoreError (what was committed stays, the next call goes on), DataError when decisions
         were lost on the way.
         """
-        work, last = LedgerWork(), 0
+        work, last = so_far or LedgerWork(), 0
         while True:
             with connection() as held:
                 self.alone.renew(held)
@@ -76,14 +82,12 @@ def open_ledger(
     as_of: datetime,
     *,
     run_id: str,
-    since: datetime | None = None,
-    until: datetime | None = None,
 ) -> Iterator[OpenLedger]:
-    """A use case's rewards by one version, alone; `since` and `until` keep to decisions made in between.
+    """A use case's rewards by one version, for this process alone.
 
     Raises: BusyError when another run is at it, ConfigError when the version stands for another spec, StoreError.
     """
     with lease(f"rewards {use_case}", run_id) as alone:
         with connection() as held:
             number = spec_number(held, use_case, spec)
-        yield OpenLedger(Ledger(use_case, number, Scorer(spec), as_of, since, until, run_id), alone)
+        yield OpenLedger(Ledger(use_case, number, Scorer(spec), as_of, run_id=run_id), alone)

@@ -25,14 +25,18 @@ KEEP = """
 
 
 class Night(Record):
-    """One night's work, and the seven before it."""
+    """One night's rewards, and those of the seven before it."""
 
     night: date
     spec: int
     first: bool
     """Whether no night before was done by this version."""
     work: LedgerWork
+    """What this run did."""
+    strata: Mapping[str, Stratum]
+    """Of all that was computed for this night, by runs that were killed too."""
     before: Mapping[str, Stratum]
+    """Of the seven nights before."""
 
 
 def reward_night(
@@ -64,7 +68,14 @@ def reward_night(
             opened.alone.renew(held)
             held.execute(KEEP, kept.row(WHOLE, Jsonb(work.accounting.model_dump(mode="json"))))
     first = newest is None or (newest == night and not before)
-    return Night(night=night, spec=kept.spec, first=first, work=work, before=before)
+    return Night(
+        night=night,
+        spec=kept.spec,
+        first=first,
+        work=work,
+        strata=merged(earlier, work.strata),
+        before=before,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,12 @@ class Ledger:
     @property
     def source(self) -> str:
         """What its unusable rows are kept under; their id there is the decision's number."""
-        return f"rewards of {self.use_case}"
+        return source_of(self.use_case)
+
+
+def source_of(use_case: str) -> str:
+    """The name under which quarantine keeps decisions that have no reward for what they are."""
+    return f"rewards of {use_case}"
 
 
 @dataclass(slots=True)

@@ -29,9 +29,9 @@ SNAPSHOT = """
 """
 
 
-def computed(days=100.0, run="run", spec=SPEC, told=None, **window):
-    with open_ledger("desk", spec, AT + timedelta(days=days), run_id=run, **window) as opened:
-        return opened.compute(told)
+def computed(days=100.0, run="run", spec=SPEC, told=None, window=None):
+    with open_ledger("desk", spec, AT + timedelta(days=days), run_id=run) as opened:
+        return (opened.between(*window) if window else opened).compute(told)
 
 
 def test_a_decision_gets_its_reward_once(desk, decision, ask):
@@ -198,8 +198,8 @@ def test_pages_are_computed_one_by_one(desk, decision, ask, monkeypatch):
     assert [page.read for page in told] == [2, 4, 6]
 
     desk(*(decision(number, created_at=AT + timedelta(days=number)) for number in range(6, 10)))
-    window = {"since": AT + timedelta(days=7), "until": AT + timedelta(days=9)}
-    assert computed(days=8, **window).accounting.written == 2
+    window = (AT + timedelta(days=7), AT + timedelta(days=9))
+    assert computed(days=8, window=window).accounting.written == 2
     assert computed(days=8).accounting.written == 2
 
 

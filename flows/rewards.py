@@ -1,0 +1,51 @@
+"""The reward ledger: every night what is new, changed or due, and on demand what days of the past lack."""
+
+from datetime import date
+
+from prefect import State, flow
+from prefect.states import Completed
+
+from core.errors import ConfigError
+from core.reports.rewards import LedgerStory
+from core.use_cases import Preset
+from flows.parameters import checked
+from tasks.open import ENDINGS
+from tasks.rewards import compute_days, compute_night, open_rewards, report_rewards, this_night
+
+NONE = "no use case has rows in the store"
+
+
+@flow(name="rewards", flow_run_name="rewards-nightly", validate_parameters=False, **ENDINGS)
+@checked
+def nightly(preset: Preset = Preset("default")) -> str | State[None]:
+    """Rewards for everything pending, of all use cases with stored rows.
+
+    A second run at once leaves the work to the first, and nights that were missed are done as one.
+    """
+    run = open_rewards(preset)
+    moment = this_night()
+    told = [compute_night(run, use_case, moment) for use_case in run.specs]
+    return _end(report_rewards(run, f"Rewards of the night of {moment.night}", told), told)
+
+
+@flow(name="rewards", flow_run_name="rewards-backfill", validate_parameters=False, **ENDINGS)
+@checked
+def backfill(from_day: date, to_day: date, preset: Preset = Preset("default")) -> str | State[None]:
+    """Rewards for days that lack some by the version in the settings; other days are left as they are.
+
+    Args:
+        from_day: The first day on which decisions were made, in UTC.
+        to_day: The last day.
+    """
+    if to_day < from_day:
+        raise ConfigError(f"to_day {to_day} is before from_day {from_day}: give the earlier day first")
+    run = open_rewards(preset)
+    told = [compute_days(run, use_case, from_day, to_day) for use_case in run.specs]
+    return _end(report_rewards(run, f"Rewards of {from_day} to {to_day}", told), told)
+
+
+def _end(path: str, told: list[LedgerStory | str]) -> str | State[None]:
+    """The report's path; where nothing was to do here, a completed run that says so."""
+    if any(isinstance(one, LedgerStory) for one in told):
+        return path
+    return Completed(message="; ".join(map(str, told)) or NONE)

@@ -1,0 +1,64 @@
+"""The reward ledger, kept for every use case whose rows lie in the store."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
+
+import core.rewarding
+from core.accounting import Accounting
+from core.reports.rewards import LedgerStory, ledger_report
+from core.rewarding import Moment, RewardRun, backfill_story, moment_of, night_story
+from core.store.ledger import Told
+from core.store.registry import finish_run
+from core.use_cases import USE_CASES
+from tasks.open import scheduled_moment
+from tasks.stage import RETRIES, progress
+
+REPORT_KEY = "overnight-rewards"
+
+
+@task(name="open", **RETRIES)
+def open_rewards(preset: str) -> RewardRun:
+    """Validate the settings of every use case with stored rows, before any work starts."""
+    return core.rewarding.open_rewards(str(flow_run.get_id()), USE_CASES, preset)
+
+
+@task(name="moment", **RETRIES)
+def this_night() -> Moment:
+    """Which night this run stands for: the scheduled one, however late it starts, or now."""
+    return moment_of(scheduled_moment(), datetime.now(UTC))
+
+
+@task(name="rewards", task_run_name="rewards-{use_case}", **RETRIES)
+def compute_night(run: RewardRun, use_case: str, moment: Moment) -> LedgerStory | str:
+    """Compute what is new, changed or due; words where another run did it or is at it."""
+    return night_story(run, use_case, moment, _told(use_case))
+
+
+@task(name="rewards", task_run_name="rewards-{use_case}", **RETRIES)
+def compute_days(run: RewardRun, use_case: str, since: date, until: date) -> LedgerStory | str:
+    """Compute what days of a range lack; words where another run is at it."""
+    return backfill_story(run, use_case, since, until, datetime.now(UTC), told=_told(use_case))
+
+
+@task(name="report", **RETRIES)
+def report_rewards(run: RewardRun, title: str, told: Sequence[LedgerStory | str]) -> str:
+    """Write the report as a file and show the same in the UI; then the run has ended."""
+    stories = [one for one in told if isinstance(one, LedgerStory)]
+    report = ledger_report(title, stories, [one for one in told if isinstance(one, str)])
+    path = report.write(run.folder / "report.md")
+    create_markdown_artifact(report.text(), key=REPORT_KEY, description=title)
+    finish_run(run.id, "completed")
+    return str(path)
+
+
+def _told(use_case: str) -> Told:
+    show = progress(f"rewards-{use_case.replace('_', '-')}")
+
+    def tell(so_far: Accounting) -> None:
+        show(0.0, f"{so_far.read:,} decisions read, {so_far.written:,} rewards written")
+
+    return tell
