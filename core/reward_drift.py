@@ -4,15 +4,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from core.record import Record
-from core.reward_moments import Distribution, Stratum
+from core.reward_moments import BINS, Distribution, Stratum
 
 TOTAL = "(total)"
-FEWEST = 30
-"""Values on either side below which nothing is called a drift."""
 LARGE_SHIFT = 0.2
-"""Standard deviations that are a shift worth a look (Cohen 1988: small)."""
+"""Standard deviations that are a shift worth a look (Cohen 1988: small), where it is also 3 standard errors."""
 LARGE_INDEX = 0.2
-"""Population stability index from which two distributions are commonly called different."""
+"""Population stability index from which two distributions are commonly called different, beyond what chance gives."""
 
 
 class Drift(Record):
@@ -31,9 +29,10 @@ class Drift(Record):
 
     @property
     def large(self) -> bool:
-        """Whether somebody should look at it."""
-        enough = min(self.count, self.count_before) >= FEWEST
-        return enough and (abs(self.shift or 0.0) >= LARGE_SHIFT or self.stability >= LARGE_INDEX)
+        """Whether somebody should look at it: large, and more than so few values show by chance."""
+        few = 1 / self.count + 1 / self.count_before
+        shifted = abs(self.shift or 0.0) >= max(LARGE_SHIFT, 3 * math.sqrt(few))
+        return shifted or self.stability >= LARGE_INDEX + (BINS - 1) * few
 
 
 def drifts(tonight: Mapping[str, Stratum], before: Mapping[str, Stratum]) -> list[Drift]:

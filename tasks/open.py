@@ -89,7 +89,7 @@ def scheduled_moment() -> datetime | None:
     with get_client(sync_client=True) as client:
         this = client.read_flow_run(UUID(str(flow_run.get_id())))
     due = this.expected_start_time
-    return due.astimezone(UTC) if this.auto_scheduled and due is not None else None
+    return datetime.fromtimestamp(due.timestamp(), UTC) if this.auto_scheduled and due is not None else None
 
 
 def _scheduled_day() -> dict[str, Any]:

@@ -143,6 +143,7 @@ def _distributions(story: LedgerStory) -> Iterable[str]:
     if not story.strata:
         return
     yield heading("Components", 3)
+    yield "Shares of the values from -1 to 1: filled those of now, as a line those of the last seven nights."
     for agent, stratum in sorted(story.strata.items()):
         yield f"{bold(agent)}{_missing(stratum)}"
         panels = [

@@ -69,7 +69,7 @@ def status_counts(spec: int) -> list[StatusCount]:
 def unused_rows(source: str) -> list[Unused]:
     """What is in quarantine under a source, the most frequent reason first. Raises: StoreError."""
     query = """
-        SELECT reason, count(*), min(detail) FROM overnight.quarantine
+        SELECT reason, count(DISTINCT external_id), min(detail) FROM overnight.quarantine
         WHERE source = %s AND released_at IS NULL GROUP BY 1 ORDER BY 2 DESC, 1
     """
     with connection() as held:

@@ -20,6 +20,7 @@ from core.statistics import (
     obrien_fleming_bounds,
     paired_t,
     paired_test,
+    rank_correlation,
     repeated_p_value,
     sign_flip_interval,
     sign_flip_p_value,
@@ -326,3 +327,11 @@ def test_z_score_of_a_p_value():
     assert z_score(0.05, -3.0) == pytest.approx(-1.959964)
     assert z_score(1.0, 1.0) == 0.0
     assert 30 < z_score(0.0, 1.0) < 40
+
+
+def test_rank_correlation_by_hand():
+    """Ranks 1 2 3 4 5 and 2 1 4 3 5: 1 - 6 * 4 / (5 * 24) = .8; ties count at their mean rank; a constant ranks nothing."""
+    assert rank_correlation([10, 20, 30, 40, 50], [2, 1, 4, 3, 500]) == pytest.approx(0.8)
+    assert rank_correlation([1, 1, 2], [5, 5, 9]) == pytest.approx(1.0)
+    assert rank_correlation([1, 2, 3], [7, 7, 7]) is None
+    assert rank_correlation([1], [2]) is None
