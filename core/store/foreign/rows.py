@@ -43,8 +43,9 @@ class Source(Protocol):
 def foreign_row(
     source: str, columns: Sequence[str], raw: Sequence[Any], size: int, position: datetime | None
 ) -> ForeignRow:
-    """A row from its raw values: texts are bytes; of one of more than `LARGEST` bytes there is the id alone."""
+    """A row from its raw values: texts are bytes; of one whose size was found to be over `LARGEST` there is the id alone."""
     name = raw[0].decode("utf-8", "replace") if isinstance(raw[0], bytes) else str(raw[0])
+    size = max(size, sum(len(value) for value in raw if isinstance(value, bytes)))  # it may have grown since
     if size > LARGEST:
         detail = (
             f"its columns hold {size / MILLION:.1f} MB: at most {LARGEST / MILLION:.1f} MB of a row are read"

@@ -26,17 +26,13 @@ TIME = """
 """
 """Milliseconds since 1970 from either way in which apps keep a time here."""
 NOTE = """
-    CREATE TEMP TABLE noted AS
-    SELECT {id} AS id, max({watermark}) AS position FROM {table} WHERE {condition} GROUP BY 1 ORDER BY 2, 1
+    CREATE TEMP TABLE noted AS SELECT {id} AS id, max({time}) AS position, max({size}) AS size
+    FROM {table} WHERE {condition} GROUP BY 1 ORDER BY 2, 1
 """
 ROWS = """
-    SELECT place, position, size, CASE WHEN size > {limit} THEN substr(c0, 1, 200) ELSE c0 END, {rest}
-    FROM (SELECT n.rowid AS place, n.position AS position, {size} AS size, {columns}
-          FROM temp.noted n JOIN {table} t ON t.{id} IS n.id WHERE n.rowid > ?)
-    ORDER BY place
+    SELECT n.rowid, n.position, n.size, {columns} FROM temp.noted n JOIN {table} t ON t.{id} IS n.id
+    WHERE n.rowid > ? ORDER BY n.rowid
 """
-
-
 ASKED = "{id} IN (SELECT id FROM temp.asked) AND {time} < ?"
 
 
@@ -74,8 +70,10 @@ class SqliteSource:
             self._held.execute("DROP TABLE temp.asked")
 
     def _rows(self, condition: str, parameters: Sequence[int]) -> Iterator[ForeignRow]:
-        note = NOTE.format(id=self._id, watermark=self._time, table=self._table, condition=condition)
-        self._held.execute(note, parameters)
+        own = [_quoted(name) for name in self.columns.values()]
+        names = {"id": self._id, "time": self._time, "table": self._table}
+        sizes = " + ".join(f"coalesce({SIZE.format(name)}, 0)" for name in own)
+        self._held.execute(NOTE.format(**names, size=sizes, condition=condition), parameters)
         query, place = self._query(), 0
         while page := self._page(query, place):
             place = page[-1][0]
@@ -97,16 +95,13 @@ class SqliteSource:
         return page
 
     def _query(self) -> str:
-        own = [_quoted(name) for name in self.columns.values()]
-        sizes = (f"coalesce({SIZE.format('t.' + name)}, 0)" for name in own)
-        return ROWS.format(
-            limit=LARGEST,
-            id=self._id,
-            rest=", ".join(f"CASE WHEN size <= {LARGEST} THEN c{place} END" for place in range(1, len(own))),
-            size=" + ".join(sizes),
-            columns=", ".join(f"t.{name} AS c{place}" for place, name in enumerate(own)),
-            table=self._table,
-        )
+        """Of a row that was found too large nothing but its id is fetched."""
+        _, *rest = (_quoted(name) for name in self.columns.values())
+        columns = [
+            f"CASE WHEN n.size <= {LARGEST} THEN t.{self._id} ELSE substr(t.{self._id}, 1, 200) END",
+            *(f"CASE WHEN n.size <= {LARGEST} THEN t.{name} END" for name in rest),
+        ]
+        return ROWS.format(id=self._id, table=self._table, columns=", ".join(columns))
 
 
 @contextmanager
