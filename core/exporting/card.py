@@ -121,9 +121,20 @@ def _agreement_table(agreements: Sequence[Agreement], reader: str) -> str:
         for row in agreements
     ]
     head = "| file | check | bits a weight | KL, nats a token | same likeliest token | same decision | largest error of a log-probability |"
+    warnings = [f"- {row.level}: {warning}" for row in agreements for warning in row.warnings]
     text = f"Each file was loaded in {reader} and read held-out prompts beside the merged model in float32."
     return "\n".join(
-        ["## Agreement with the trained model", "", text, "", head, "|---|---|---|---|---|---|---|", *lines]
+        [
+            "## Agreement with the trained model",
+            "",
+            text,
+            "",
+            head,
+            "|---|---|---|---|---|---|---|",
+            *lines,
+            *([""] if warnings else []),
+            *warnings,
+        ]
     )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedConfig
 
 from core.exporting.agreement import judge, measure
 from core.exporting.config import ONNX, Cap, ReleaseSettings
@@ -13,6 +14,7 @@ from core.exporting.replay import EncodedPrompt, Reader, TransformersReader
 from core.exporting.results import Agreement
 from core.files import digest, file_digest
 from core.language.model import load_weights
+from core.language.sharing import changes_beyond
 from core.promotion import ReleaseCheck
 
 
@@ -24,7 +26,8 @@ def check_onnx(
     Raises: ExportError when onnxruntime can't load or run it.
     """
     cap = settings.cap(ONNX, merge.parameters)
-    reference, reader = TransformersReader(load_weights(Path(merge.path))), OnnxReader(file)
+    model = load_weights(Path(merge.path))
+    reference, reader = TransformersReader(model), OnnxReader(file, changes_beyond(model.config))
     divergence = measure(reference, {ONNX: reader}, prompts)[ONNX]
     found = judge(divergence, cap) + _batch_faults(reference, reader, prompts[0], cap)
     parts = (file, file.with_name(DATA))
@@ -43,6 +46,18 @@ def check_onnx(
         choice=divergence.choice,
         error_max=divergence.error_max,
         divergence=divergence,
+        warnings=length_warnings(model.config),
+    )
+
+
+def length_warnings(config: PreTrainedConfig) -> tuple[str, ...]:
+    """What who generates should know of a model that reads long texts with other position factors."""
+    most = changes_beyond(config)
+    if most is None:
+        return ()
+    return (
+        f"a text that grows beyond {most} tokens has to be read again from its start: the model's position factors change "
+        "there, and what is in the cache was computed with the first ones",
     )
 
 

@@ -63,7 +63,7 @@ def _step(model: PreTrainedModel) -> dict[str, Any]:
     mask_B_T = torch.ones_like(ids_B_T)
     mask_B_T[0, : _PAST - 1] = 0
     positions_B_T = (mask_B_T.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
+    cache = DynamicCache()  # keeps every position: a window is applied by the mask
     with torch.no_grad():
         model(ids_B_T[:, :_PAST], attention_mask=mask_B_T[:, :_PAST], past_key_values=cache, use_cache=True)
     return {

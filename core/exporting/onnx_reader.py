@@ -32,16 +32,16 @@ Cache = dict[str, npt.NDArray[np.float32]]
 
 
 class OnnxReader:
-    """A graph and its weights on the CPU.
+    """A graph and its weights on the CPU. Prompts longer than `cached_to` tokens are read in one piece.
 
     Raises: ExportError when the file is damaged or onnxruntime refuses it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cached_to: int | None = None) -> None:
         options = SessionOptions()
         options.intra_op_num_threads = reader_threads()
         options.log_severity_level = _ONLY_ERRORS
-        self._path = path
+        self._path, self._cached_to = path, cached_to
         try:
             self._session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except _REFUSED as error:
@@ -58,7 +58,7 @@ class OnnxReader:
         """See `Reader`. Half a prompt, the rest, and its last token alone: so the cache is filled, grown and read."""
         ids_1_T = np.array([prompt.tokens], dtype=np.int64)
         cache, logits = self._empty(1), []
-        for start, end in _parts(len(prompt.tokens)):
+        for start, end in self._parts(len(prompt.tokens)):
             seen_1_T = np.ones((1, end), dtype=np.int64)
             logits_1_T_V, cache = self._step(ids_1_T[:, start:end], seen_1_T, cache)
             logits.append(logits_1_T_V[0])
@@ -74,6 +74,10 @@ class OnnxReader:
             np.array(ids_B_T, dtype=np.int64), np.array(mask_B_T, dtype=np.int64), self._empty(len(prompts))
         )
         return _log_softmax(logits_B_T_V[:, -1])
+
+    def _parts(self, count: int) -> Iterator[tuple[int, int]]:
+        whole = self._cached_to is not None and count > self._cached_to
+        return pairwise(sorted({0, count} if whole else {0, count // 2, count - 1, count}))
 
     def _empty(self, batch: int) -> Cache:
         return {
@@ -97,11 +101,6 @@ class OnnxReader:
                 f"onnxruntime can't read {ids_B_T.shape[1]} tokens with {self._path} ({one_line(error)}): export it again"
             ) from error
         return logits_B_T_V, dict(zip(cache, present, strict=True))
-
-
-def _parts(count: int) -> Iterator[tuple[int, int]]:
-    bounds = sorted({0, count // 2, count - 1, count})
-    return pairwise(bounds)
 
 
 def _log_softmax(logits_T_V: npt.NDArray[np.float32]) -> LogProbs:

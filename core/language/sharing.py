@@ -40,7 +40,7 @@ def sharing(config: Any, longest: int) -> Sharing:
         return _plain(f"'{kind}' is set to let tokens see what follows them")
     if getattr(config, "attention_dropout", 0.0):
         return _plain(f"'{kind}' drops attention weights in training")
-    original = _changes_beyond(config)
+    original = changes_beyond(config)
     if original is not None and longest > original:
         return _plain(
             f"'{kind}' changes its position factors beyond {original} tokens, and the longest row has {longest}"
@@ -50,7 +50,7 @@ def sharing(config: Any, longest: int) -> Sharing:
 
 def position_factors_change(config: Any, shortest: int, longest: int) -> bool:
     """Whether what was computed of `shortest` tokens is wrong when there are `longest`."""
-    original = _changes_beyond(config)
+    original = changes_beyond(config)
     if original is None or longest <= original:
         return False
     return shortest <= original or _rope(config)["rope_type"] == "dynamic"
@@ -60,7 +60,7 @@ def _plain(reason: str) -> Sharing:
     return Sharing(shared=False, reason=f"each completion is computed with its own prompt: {reason}")
 
 
-def _changes_beyond(config: Any) -> int | None:
+def changes_beyond(config: Any) -> int | None:
     """How many tokens a model reads with its original position factors, when it has others."""
     rope = _rope(config)
     return (

@@ -11,18 +11,25 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    MistralConfig,
+    MistralForCausalLM,
+    Phi3Config,
+)
 
 from core.config import ROOT
 from core.errors import ExportError, ModelError
 from core.exporting.config import ONNX, Cap, ReleaseSettings
 from core.exporting.merge import Merge
-from core.exporting.onnx_check import check_onnx
+from core.exporting.onnx_check import check_onnx, length_warnings
 from core.exporting.onnx_converter import DATA, MODEL, write_onnx
 from core.exporting.publish import verify_folder
 from core.exporting.release import release, releases_folder, require_agreement
 from core.exporting.replay import encode_prompts
 from core.exporting.results import Agreement, Release
+from core.language.folder import copy_tokenizer
 from core.language.model import load_tokenizer
 from core.promotion import ReleaseCheck
 
@@ -99,17 +106,52 @@ def _greedy(folder: Path, question: str) -> str:
     return tokenizer.decode(said, skip_special_tokens=True)
 
 
+@pytest.fixture
+def windowed(tiny_llama, tmp_path) -> Path:
+    """Two layers of random weights that see no more than eight tokens back, with the tiny model's tokenizer."""
+    config = MistralConfig(
+        vocab_size=49152,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        sliding_window=8,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+    )
+    folder = tmp_path / "windowed"
+    MistralForCausalLM(config).save_pretrained(folder)
+    copy_tokenizer(tiny_llama, folder)
+    return folder
+
+
 @pytest.mark.slow
-def test_a_file_beyond_its_caps_is_refused_with_every_figure(request_for):
-    """Nothing is published, and the line has top-1, KL and the largest error, each beside its limit."""
-    strict = {ONNX: Cap(kl=1, top1=0, choice=0, error_max=1e-12)}
-    with pytest.raises(
-        ExportError, match=r"model.onnx is not .*top-1 agreement 100.0%, KL \S+ nats a token, largest error"
-    ) as error:
-        release(request_for(formats=("onnx",), caps=strict))
+def test_a_file_beyond_its_caps_is_refused_with_every_figure(request_for, windowed):
+    """Nothing is published, and the line has top-1, KL and the largest error; that a window was kept shows in them."""
+    strict = request_for(formats=("onnx",), caps={ONNX: Cap(kl=1, top1=0, choice=0, error_max=1e-12)})
+    request = strict.model_copy(update={"base": str(windowed), "adapter": None})
+    with pytest.raises(ExportError, match=r"model.onnx is not the model it was made from") as error:
+        release(request)
+    figures = re.search(
+        r"\(top-1 agreement 100.0%, KL \S+ nats a token, largest error of a log-probability ([\d.e-]+)\)",
+        str(error.value),
+    )
+    assert 0 < float(figures[1]) < 1e-3
     assert "(at most 1e-12)" in str(error.value)
     assert "\n" not in str(error.value)
     assert list(releases_folder().iterdir()) == []
+
+
+def test_a_model_that_changes_with_the_length_of_the_text_is_told_of():
+    """Phi-3.5's factors switch at 4,096 tokens, and what was cached before keeps the first ones."""
+    factors = {"short_factor": [1.0] * 4, "long_factor": [2.0] * 4, "original_max_position_embeddings": 4096}
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, **factors}
+    changing = Phi3Config(hidden_size=32, num_attention_heads=4, pad_token_id=0, rope_parameters=rope)
+    assert length_warnings(changing)[0].startswith(
+        "a text that grows beyond 4096 tokens has to be read again"
+    )
+    assert length_warnings(MistralConfig()) == ()
 
 
 def test_one_changed_weight_is_refused_with_both_figures(copied, verdict):
