@@ -55,10 +55,8 @@ def length_warnings(config: PreTrainedConfig) -> tuple[str, ...]:
     most = changes_beyond(config)
     if most is None:
         return ()
-    return (
-        f"a text that grows beyond {most} tokens has to be read again from its start: the model's position factors change "
-        "there, and what is in the cache was computed with the first ones",
-    )
+    told = f"a text that grows beyond {most} tokens has to be read again from its start"
+    return (f"{told}: position factors change there, and what is in the cache has the first ones",)
 
 
 def _batch_faults(reference: Reader, reader: OnnxReader, prompt: EncodedPrompt, cap: Cap) -> tuple[str, ...]:
