@@ -9,6 +9,8 @@ from rensa import RMinHash, RMinHashDeduplicator
 
 PERMUTATIONS = 128
 """The likeness of two texts is known to about 1 / sqrt(128), and better near 1."""
+BANDS = 16
+"""Of 8 permutations each: two texts of likeness 0.9 agree in one of them in all but 1 case in 8,000."""
 SEED = 42
 WORD = re.compile(r"\w+")
 
@@ -17,7 +19,7 @@ class Seen:
     """The texts that were met so far; `likeness` is the Jaccard index, of words and pairs of words, that makes two one."""
 
     def __init__(self, likeness: float) -> None:
-        self._known = RMinHashDeduplicator(likeness, PERMUTATIONS, use_lsh=True, seed=SEED)
+        self._known = RMinHashDeduplicator(likeness, PERMUTATIONS, use_lsh=True, num_bands=BANDS, seed=SEED)
         self._count = 0
 
     def is_new(self, text: str) -> bool:

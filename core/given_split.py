@@ -11,6 +11,7 @@ TEST_SHARE = 0.1
 FEWEST = 5
 """Units below which one of them would be too much to hold out."""
 TRAIN, TEST = "train", "test"
+AS_SAID = "as the file says"
 NAMES: Mapping[str, tuple[str, ...]] = {
     "user": ("user", "user_id", "userId"),
     "session": ("session", "session_id", "sessionId"),
@@ -69,7 +70,7 @@ class GivenSplit:
     def said(self) -> str:
         """For a person."""
         if self.named:
-            return "as the file says"
+            return AS_SAID
         if not self.held_out:
             return "nothing held out: too few users, sessions, items or prompts"
         whole = "users" if self.by_user else "sessions, else items, else prompts"

@@ -109,6 +109,8 @@ class UseCase:
     collected snapshot holds. None where rows follow from the settings."""
     line: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     """A row of one of its groups as the apps' own exports have it."""
+    exam: Callable[[Any, Snapshot, Path], Snapshot] | None = None
+    """The rows of a file that a person gives, as held-out rows of its contest."""
     choices: bool = False
     """Whether each row's completions are all the legal answers of a choice; else they are texts."""
     loss_targets: Mapping[str, float] = field(default_factory=dict)
@@ -118,6 +120,12 @@ class UseCase:
     def methods(self) -> tuple[Method, ...]:
         """The training methods that it has rows for."""
         return tuple(method for method in get_args(Method) if f"groups-{method}" in self.reads)
+
+    def needed_exam(self) -> Callable[[Any, Snapshot, Path], Snapshot]:
+        """What makes a file's rows held-out rows of its contest. Raises: ConfigError."""
+        if self.exam is None:
+            raise ConfigError(f"{self.name} has no contest about the rows of a file: play its own instead")
+        return self.exam
 
     def need_lines(self) -> None:
         """Make sure that its rows can be written as an app's own. Raises: ConfigError."""

@@ -1,4 +1,4 @@
-"""The model in use, measured again."""
+"""The model in use, measured again; or any model, on the lines of a file."""
 
 from typing import Any
 
@@ -10,7 +10,9 @@ from core.use_cases import Preset, UseCaseName
 from flows.parameters import checked
 from tasks.evaluate import evaluate as evaluate_stage
 from tasks.evaluate import play
-from tasks.find import current, untrained
+from tasks.exam import exam, results, start_of
+from tasks.find import current, find_model, untrained
+from tasks.given import given
 from tasks.open import ENDINGS, open_run
 from tasks.report import report
 from tasks.reward import contest_rows
@@ -34,5 +36,35 @@ def evaluate(
         report(run)
         return Completed(message="nothing to measure: no model was promoted yet")
     evaluation = evaluate_stage(run, play(run, model, incumbent=untrained(run), rows=contest_rows(run)))
+    report(run, evaluation)
+    return evaluation
+
+
+@flow(name="evaluate", flow_run_name="evaluate-{model}", validate_parameters=False, **ENDINGS)
+@checked
+def evaluate_model(  # noqa: PLR0917  (a form's fields)
+    model: str,
+    rows: str,
+    use_case: UseCaseName = UseCaseName("decision_agents"),
+    preset: Preset = Preset("default"),
+    overrides: dict[str, Any] | None = None,
+    slot: str | None = None,
+    output: str | None = None,
+) -> Evaluation:
+    """Test any model on the lines of a file, beside the model that it was trained from.
+
+    Args:
+        model: A checkpoint's digest or folder, a folder with a whole model or an adapter, a name of configs/models, or a hub id.
+        rows: A JSONL file on the worker's machine. A line is {id, prompt, completions, rewards or weights, metadata} or {prompt, completion, reward, metadata}; right is metadata.truth, or a completion whose metadata.userFeedback is CONFIRMED.
+        overrides: Settings that differ from the preset, by dotted key: {"contest.items": 500}.
+        slot: The agent type, as filer or prioritizer: how long its answers may be.
+        output: Where to write the results as JSON, besides the run's own folder.
+    """
+    run = open_run(use_case, preset, (overrides or {}) | ({"slot": slot.lower()} if slot else {}), given=rows)
+    questions = exam(run, given(run, rows))
+    candidate = find_model(run, model)
+    played = play(run, candidate, incumbent=start_of(run, candidate), rows=questions)
+    evaluation = evaluate_stage(run, played)
+    results(run, played, evaluation, output)
     report(run, evaluation)
     return evaluation

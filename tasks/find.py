@@ -1,8 +1,11 @@
 """Checkpoints by name."""
 
+from pathlib import Path
+
 from prefect import task
 
 from core.checkpoint import Checkpoint
+from core.config import models
 from core.errors import ModelError
 from core.run import Run
 from core.store.registry import champion, find_checkpoint
@@ -12,6 +15,16 @@ from tasks.stage import RETRIES
 @task(name="find", **RETRIES)
 def find(_run: Run, name: str) -> Checkpoint:
     """The checkpoint of that digest (or its first letters), or in that folder."""
+    return find_checkpoint(name)
+
+
+@task(name="find", **RETRIES)
+def find_model(_run: Run, name: str) -> Checkpoint:
+    """Any model: a checkpoint's digest or folder, a whole model's or an adapter's folder, a name of configs/models, a hub id."""
+    from core.language.model import base_checkpoint  # noqa: PLC0415  (torch)
+
+    if name in models() or (name.count("/") == 1 and not Path(name).expanduser().is_dir()):
+        return base_checkpoint(name)
     return find_checkpoint(name)
 
 

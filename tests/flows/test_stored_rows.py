@@ -8,6 +8,7 @@ import pytest
 from core.config import load_config
 from core.store.engine import connection
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
+from flows.evaluate import evaluate_model
 from flows.export import export
 
 pytestmark = pytest.mark.slow
@@ -53,3 +54,36 @@ def test_a_use_case_without_an_app_has_no_lines(prefect_server, home, database):
     assert "fantasy_draft has no app whose lines its rows could be: export them as groups" in str(
         state.message
     )
+
+
+def test_any_model_is_tested_on_the_lines_of_a_file(prefect_server, home, database, tiny, tmp_path):
+    """Beside its base, with intervals, errors and samples: as JSON where it was asked for, and as a report."""
+    lines = [
+        {
+            "prompt": f"File the item {number}.\n",
+            "completion": '{"opus":"A"}',
+            "reward": 1.0,
+            "metadata": {"decisionId": f"d{number}", "userFeedback": "CONFIRMED", "userId": f"u{number}"},
+        }
+        for number in range(6)
+    ]
+    file, output = tmp_path / "test.jsonl", tmp_path / "results.json"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    overrides = {"model": str(tiny), "lengths.filer.completion": 6}
+    ran = evaluate_model(
+        str(tiny), str(file), "decision_agents", "demo", overrides, "FILER", str(output), return_state=True
+    )
+    evaluation = ran.result()
+    assert evaluation.items == evaluation.clusters == 6
+    found = json.loads(output.read_text())
+    assert found["policies"]["candidate"]["error_rate"] == 1.0
+    assert found["policies"]["as logged"]["accuracy"]["mean"] == 1.0
+    assert len(found["policies"]["candidate"]["samples"]) == 5
+    folder = home / "runs" / str(ran.state_details.flow_run_id)
+    assert json.loads((folder / "results.json").read_text()) == found
+    assert "6 of FILER, lines of test.jsonl" in (folder / "report.md").read_text()
+
+    state = evaluate_model(
+        str(tiny), str(file), "fantasy_draft", "demo", {"model": str(tiny)}, return_state=True
+    )
+    assert "fantasy_draft has no contest about the rows of a file" in str(state.message)

@@ -3,6 +3,7 @@
 from core.use_case import UseCase
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 from core.use_cases.decision_agents.contest import contest
+from core.use_cases.decision_agents.exam import exam
 from core.use_cases.decision_agents.gathering import gather, known_until
 from core.use_cases.decision_agents.groups import groups
 from core.use_cases.decision_agents.report import sections
@@ -27,6 +28,7 @@ DECISION_AGENTS = UseCase(
     },
     stored=remember,
     line=app_line,
+    exam=exam,
     gather=gather,
     known_until=known_until,
     rewards=lambda config: config.rewards,

@@ -95,7 +95,8 @@ def contest(
         papers[name] = marked(items, answers, 0)
     dice = {f"drawn answers, dice {seed}": marked(items, _drawn(items, rows, seed), 0) for seed in (1, 2)}
     progress(1.0, "the last answer is marked")
-    return result(config, items, papers), result(config, items, dice)
+    about = _about(rows)
+    return result(config, items, papers, about), result(config, items, dice, about)
 
 
 def items_of(rows: Snapshot) -> Iterator[Row]:
@@ -135,7 +136,9 @@ def scripted(items: Sequence[Row], truths: Sequence[str]) -> dict[str, list[str]
     }
 
 
-def result(config: DecisionAgentsConfig, items: Sequence[Row], papers: Mapping[str, Paper]) -> Contest:
+def result(
+    config: DecisionAgentsConfig, items: Sequence[Row], papers: Mapping[str, Paper], about: str
+) -> Contest:
     """Everybody's papers as one contest; the decisions of one person share luck."""
     people = {
         person: place
@@ -149,17 +152,22 @@ def result(config: DecisionAgentsConfig, items: Sequence[Row], papers: Mapping[s
         counts={name: paper.counts() for name, paper in papers.items()},
         samples={name: tuple(paper.samples) for name, paper in papers.items() if paper.samples},
         cluster_name="user",
-        design=_design(config, items),
+        design=_design(config, items, about),
     )
 
 
-def _design(config: DecisionAgentsConfig, items: Sequence[Row]) -> dict[str, str]:
-    days = sorted(item["metadata"]["logged_at"][:10] for item in items)
-    limits = config.limits
+def _about(rows: Snapshot) -> str:
+    """Whose decisions they are."""
+    return f"lines of {rows.notes['file']}" if "file" in rows.notes else "of users that nothing is trained on"
+
+
+def _design(config: DecisionAgentsConfig, items: Sequence[Row], about: str) -> dict[str, str]:
+    days = sorted(day for item in items if (day := item["metadata"]["logged_at"][:10]))
+    when = f", made {days[0]} to {days[-1]}" if days else ""
     return {
-        "decisions": f"{len(items):,} of {config.agent_type}, made {days[0]} to {days[-1]}, of users that nothing is trained on",
+        "decisions": f"{len(items):,} of {config.agent_type}{when}, {about}",
         "truth": "the action where the user confirmed it, else his correction",
-        "answers": f"the likeliest text, at most {limits.completion} tokens; one that is no action is invalid and worth 0",
+        "answers": f"the likeliest text, at most {config.limits.completion} tokens; one that is no action is invalid and worth 0",
         "as logged": "what the app's own model did on the same decisions; the truth leans to it, since it can be confirmed",
     }
 

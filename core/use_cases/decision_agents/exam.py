@@ -1,0 +1,81 @@
+"""The lines of a file as questions: what a person brings to test a model on."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.dataset import Snapshot, read_rows, write_snapshot
+from core.decision import Feedback
+from core.errors import DataError
+from core.given_split import AS_SAID, TEST, named_in
+from core.use_cases.decision_agents.answers import END, action_text, read_answer
+from core.use_cases.decision_agents.config import DecisionAgentsConfig
+
+TRAINED_ON, UNKNOWN = "to train on, as the file says", "right answer unknown"
+Row = dict[str, Any]
+
+
+def exam(config: DecisionAgentsConfig, given: Snapshot, folder: Path) -> Snapshot:
+    """A file's rows whose right answer is known, all held out; of a file that says what is held out, those only.
+
+    Known is what a row of ours has as its truth, and a completion that the user confirmed. Raises: DataError when none is.
+    """
+    skipped: Counter[str] = Counter()
+    kind = f"exam of {config.agent_type}"
+    snapshot = write_snapshot(
+        folder, kind, _questions(given, skipped), skipped=skipped, parents=(given.sha256,), notes=given.notes
+    )
+    if not snapshot.counts["rows"]:
+        why = ", ".join(f"{reason}: {count}" for reason, count in skipped.items())
+        raise DataError(
+            f"{given.notes.get('file', given.path)} has no line to test a model on ({why}): a line needs metadata.userFeedback "
+            "CONFIRMED, or metadata.truth with the right answer as JSON text"
+        )
+    return snapshot
+
+
+def _questions(given: Snapshot, skipped: Counter[str]) -> Iterator[Row]:
+    said = given.notes.get("split") == AS_SAID
+    for row in read_rows(given):
+        truth = _truth(row)
+        if said and row["split"] != TEST:
+            skipped[TRAINED_ON] += 1
+        elif truth is None:
+            skipped[UNKNOWN] += 1
+        else:
+            yield _question(row, truth)
+
+
+def _truth(row: Row) -> str | None:
+    """The right answer as canonical JSON, where it is known and is JSON."""
+    metadata = row["metadata"]
+    confirmed = _feedback(metadata) == Feedback.CONFIRMED and len(row["completions"]) == 1
+    text = metadata.get("truth") or (row["completions"][0] if confirmed else None)
+    answer = read_answer(text.strip()) if isinstance(text, str) else None
+    return None if answer is None else action_text(answer)
+
+
+def _feedback(metadata: Mapping[str, Any]) -> Any:
+    logged = metadata.get("logged")
+    known = metadata if not isinstance(logged, Mapping) else {**logged, **metadata}
+    return known.get("userFeedback")
+
+
+def _question(row: Row, truth: str) -> Row:
+    metadata = row["metadata"]
+    whose = next(
+        (name for what in ("user", "session") if (name := named_in(metadata, what)) is not None), row["id"]
+    )
+    logged_at = metadata.get("logged_at")
+    return {
+        "id": row["id"],
+        "prompt": row["prompt"],
+        "completions": [(row["completions"] or [truth])[0].removesuffix(END) + END],
+        "split": TEST,
+        "metadata": {
+            "person": str(metadata.get("person", whose)),
+            "logged_at": logged_at if isinstance(logged_at, str) else "",
+            "truth": truth,
+        },
+    }
