@@ -18,6 +18,7 @@ from core.files import digest
 from core.record import Settings
 from core.reports.story import Story
 from core.reward import RewardSpec
+from core.store.training_statistics import TrainingStatistics
 from core.tracking import TrackingSettings
 from core.training.config import (
     AdapterSettings,
@@ -104,6 +105,8 @@ class UseCase:
     """Bring what is new or changed at their source into the store (the run's id goes with it); what became of every row."""
     known_until: Callable[[Any], datetime] | None = None
     """The moment up to which a run knows what happened."""
+    statistics: Callable[[Any], TrainingStatistics] | None = None
+    """How much of what lies in the store there is to train on."""
     stored: Callable[[Any, Snapshot], None] | None = None
     """For rows that lie in the store, which changes: collecting is never found done, and this notes which stored rows a
     collected snapshot holds. None where rows follow from the settings."""

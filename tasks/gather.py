@@ -1,14 +1,19 @@
 """What apps logged, brought into the store, and what it was worth."""
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 
 from core.accounting import Accounting
 from core.errors import ConfigError
+from core.reports.gathered import gathered_report
 from core.reward import RewardSpec
 from core.run import Run
 from core.store.ledger import LedgerWork, open_ledger
+from core.store.registry import finish_run
 from core.use_case import Progress
 from tasks.stage import RETRIES, may_pass_or_free, progress
+
+GATHERED_KEY = "overnight-training-data"
 
 
 @task(name="gather", **RETRIES | {"retry_condition_fn": may_pass_or_free})
@@ -17,6 +22,18 @@ def gather(run: Run) -> Accounting:
     if run.use_case.gather is None:
         raise ConfigError(f"{run.use_case.name} has no rows in the store: nothing is gathered for it")
     return run.use_case.gather(run.config, run.id, progress("gather"))
+
+
+@task(name="report", **RETRIES)
+def report_gathered(run: Run, gathered: Accounting) -> str:
+    """Show what came in and how much there is to train on, as a file and in the UI; then the run has ended."""
+    if run.use_case.statistics is None:
+        raise ConfigError(f"{run.use_case.name} has no rows in the store: there is nothing to count")
+    report = gathered_report(run.use_case.title, gathered, run.use_case.statistics(run.config))
+    path = report.write(run.folder / "report.md")
+    create_markdown_artifact(report.text(), key=GATHERED_KEY, description=report.title)
+    finish_run(run.id, "completed")
+    return str(path)
 
 
 @task(name="rewards", **RETRIES | {"retry_condition_fn": may_pass_or_free})

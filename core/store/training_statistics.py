@@ -28,20 +28,25 @@ class AgentStatistics(Record):
     """Of the raw total, in [-5, 5]."""
     mean_normalized: float | None = None
     ready: bool = False
-    """Whether it has as many final rewards as were asked for."""
+    """Whether it has at least as many final rewards as were asked for."""
 
 
-def training_statistics(
-    use_case: str, source: str, spec: RewardSpec, minimum: int
-) -> tuple[AgentStatistics, ...]:
-    """Counts and means for every agent type, by a version of the rewards; ready from `minimum` final rewards on.
+class TrainingStatistics(Record):
+    """What a source's decisions are good for now."""
 
-    Raises: StoreError.
-    """
+    source: str
+    minimum: int
+    """Final rewards from which an agent type is ready."""
+    agents: tuple[AgentStatistics, ...]
+
+
+def training_statistics(use_case: str, source: str, spec: RewardSpec, minimum: int) -> TrainingStatistics:
+    """Counts and means for every agent type, by a version of the rewards. Raises: StoreError."""
     with connection() as held:
         number = known_spec(held, use_case, spec.sha256)
         found = {row[0]: row[1:] for row in held.execute(COUNTS, (number, source))}
-    return tuple(_statistics(agent, found.get(agent), minimum) for agent in AgentType)
+    agents = tuple(_statistics(agent, found.get(agent), minimum) for agent in AgentType)
+    return TrainingStatistics(source=source, minimum=minimum, agents=agents)
 
 
 def _statistics(

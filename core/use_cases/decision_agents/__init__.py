@@ -4,7 +4,7 @@ from core.use_case import UseCase
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 from core.use_cases.decision_agents.contest import contest
 from core.use_cases.decision_agents.exam import exam
-from core.use_cases.decision_agents.gathering import gather, known_until
+from core.use_cases.decision_agents.gathering import gather, known_until, statistics
 from core.use_cases.decision_agents.groups import groups
 from core.use_cases.decision_agents.report import sections
 from core.use_cases.decision_agents.rows import NAME, app_line, collect, remember, replay, reward
@@ -31,5 +31,6 @@ DECISION_AGENTS = UseCase(
     exam=exam,
     gather=gather,
     known_until=known_until,
+    statistics=statistics,
     rewards=lambda config: config.rewards,
 )

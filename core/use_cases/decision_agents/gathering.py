@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from core.accounting import Accounting
 from core.store.decisions import ingest
 from core.store.foreign.decisions import import_decisions
+from core.store.training_statistics import TrainingStatistics, training_statistics
 from core.use_case import Progress
 from core.use_cases.decision_agents.config import DESK, PACKAGES, DecisionAgentsConfig
 from core.use_cases.decision_agents.desk import NO_DAY, desk_rows, end_of
@@ -32,6 +33,11 @@ def known_until(config: DecisionAgentsConfig) -> datetime:
     if config.as_of is not None:
         return end_of(config.as_of)
     return datetime.now(UTC) if config.source is not None else end_of(NO_DAY)
+
+
+def statistics(config: DecisionAgentsConfig) -> TrainingStatistics:
+    """How much each agent type has to train on, by the rewards of the settings. Raises: StoreError."""
+    return training_statistics(NAME, config.rows_of, config.rewards, config.enough_rows)
 
 
 def _pages(config: DecisionAgentsConfig, run_id: str | None) -> Iterator[Accounting]:

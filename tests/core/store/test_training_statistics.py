@@ -17,7 +17,7 @@ SPEC = RewardSpec(version="1")
 
 def statistics(minimum, source="app", spec=SPEC):
     found = training_statistics("decision_agents", source, spec, minimum)
-    return {each.agent_type: each for each in found}
+    return {each.agent_type: each for each in found.agents}
 
 
 def test_every_agent_type_is_counted(database):
