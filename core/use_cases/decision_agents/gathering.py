@@ -29,10 +29,12 @@ def gather(config: DecisionAgentsConfig, run_id: str | None, progress: Progress)
 
 
 def known_until(config: DecisionAgentsConfig) -> datetime:
-    """The moment up to which a run knows what happened: the end of its day, else now; the generators have a day of theirs."""
-    if config.as_of is not None:
-        return end_of(config.as_of)
-    return datetime.now(UTC) if config.source is not None else end_of(NO_DAY)
+    """The moment up to which a run knows what happened: the end of its day, for an app of today now; the generators have a
+    day of their own where a run has none."""
+    if config.source is None:
+        return end_of(config.as_of or NO_DAY)
+    now = datetime.now(UTC)
+    return now if config.as_of is None else min(now, end_of(config.as_of))
 
 
 def statistics(config: DecisionAgentsConfig) -> TrainingStatistics:
