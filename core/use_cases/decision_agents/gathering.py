@@ -29,8 +29,10 @@ def gather(config: DecisionAgentsConfig, run_id: str | None, progress: Progress)
 
 
 def known_until(config: DecisionAgentsConfig) -> datetime:
-    """The moment up to which a run knows what happened: the end of its day, for an app of today now; the generators have a
-    day of their own where a run has none."""
+    """The moment up to which a run knows what happened: the end of its day, and for an app never later than now.
+
+    The generators have a day of their own where a run has none.
+    """
     if config.source is None:
         return end_of(config.as_of or NO_DAY)
     now = datetime.now(UTC)

@@ -44,7 +44,7 @@ def test_packages_stand_in_for_the_desk(database, tmp_path):
     """One way in for both; the same again changes nothing."""
     file = tmp_path / "Packages"
     file.write_text(INDEX)
-    config = configured(**{"packages": {"file": str(file), "sections": ["games", "mail"]}})
+    config = configured(packages={"file": str(file), "sections": ["games", "mail"]})
     assert gather(config, None, nothing).written == 2
     assert gather(config, None, nothing).unchanged == 2
     with connection() as held:
