@@ -13,6 +13,8 @@ from core.errors import DataError
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of one decision's documents that are read at all."""
+LONGEST_ID = 1_000
+"""Bytes of a decision's id: an index can't hold much more."""
 AHEAD = timedelta(minutes=5)
 """How far a clock may be ahead of ours."""
 
@@ -87,7 +89,7 @@ DOCUMENTS = (
     "components",
 )
 TIMES = ("created_at", "updated_at", "feedback_at", "outcome_at")
-TEXTS = ("external_id", "model_version", "item_id", "opus_id", "user_id", "session_id", "reasoning")
+TEXTS = ("model_version", "item_id", "opus_id", "user_id", "session_id", "reasoning")
 COLUMNS = tuple(field.name for field in fields(Decision))
 NEEDED = ("external_id", "agent_type", "state", "action", "model_version", "created_at")
 OBJECTS = ("state", "next_state", "outcome", "components")
@@ -109,12 +111,13 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
     `updated_at` is the latest of the row's times where the source has none. Raises: Unreadable.
     """
     read: dict[str, Any] = {name: text(name, values.get(name)) for name in TEXTS}
+    read["external_id"] = identity(values.get("external_id"))
     read |= {name: document(name, values.get(name)) for name in DOCUMENTS}
     read |= {name: moment(name, values.get(name)) for name in TIMES}
     if missing := [name for name in NEEDED if read.get(name, values.get(name)) is None]:
         raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every decision one")
-    if sum(len(read[name] or "") for name in DOCUMENTS) > LARGEST:
-        raise Unreadable("oversize", f"its documents are larger than {LARGEST // 2**20} MB")
+    if sum(len(read[name] or "") for name in (*DOCUMENTS, *TEXTS)) > LARGEST:
+        raise Unreadable("oversize", f"its documents and texts are larger than {LARGEST // 2**20} MB")
     read["agent_type"] = one_of(AgentType, "agent_type", values["agent_type"])
     if values.get("feedback") is not None:
         read["feedback"] = one_of(Feedback, "feedback", values["feedback"])
@@ -180,6 +183,14 @@ def _integer(digits: str) -> float | int:
 def text(name: str, value: Any) -> str | None:
     """A string as the database holds it; numbers and UUIDs become theirs. Raises: Unreadable."""
     return None if value is None else _letters(name, str(value))
+
+
+def identity(value: Any) -> str | None:
+    """A decision's id as a string. Raises: Unreadable."""
+    name = text("external_id", value)
+    if name is not None and not 0 < len(name.encode()) <= LONGEST_ID:
+        raise Unreadable("bad_id", f"external_id has {len(name.encode())} bytes: give 1 to {LONGEST_ID}")
+    return name
 
 
 def moment(name: str, value: Any) -> datetime | None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from core.decision import Decision, Unreadable
 from core.record import Record
+from core.recording.feedback import LATER, merged_components
 from core.recording.names import our_name
 
 LONGEST = 64 * 1024
@@ -27,9 +28,12 @@ class Entry(Record):
         return self.model_dump_json().encode() + b"\n"
 
 
-def decision_entry(decision: Decision, at: datetime) -> Entry:
-    """A decision to keep."""
-    values = {name: value for name, value in asdict(decision).items() if value is not None}
+def decision_entry(decision: Decision, at: datetime, *, timed: bool) -> Entry:
+    """A decision to keep; `timed`: its app says when it was made, else that is when it came the first time."""
+    unsaid = () if timed else ("created_at", "updated_at")
+    values = {
+        name: value for name, value in asdict(decision).items() if value is not None and name not in unsaid
+    }
     return Entry(kind="decision", id=decision.external_id, at=at, values=values)
 
 
@@ -46,10 +50,16 @@ def refused_entry(values: Mapping[str, Any], why: Unreadable, at: datetime) -> E
     return Entry(kind="refused", id=plain(name), at=at, values=told)
 
 
-def decision_values(entry: Entry) -> dict[str, Any]:
-    """A decision's values as `read_decision` takes them: a correction that is a text is taken as it stands."""
-    correction = entry.values.get("correction")
-    return entry.values | ({"correction": json.loads(correction)} if correction is not None else {})
+def decision_values(entry: Entry, known: Mapping[str, str | None] | None) -> dict[str, Any]:
+    """A decision's values as `read_decision` takes them; what is `known` of it already stays, and so does its time."""
+    later = {name: value for name, value in (known or {}).items() if value is not None}
+    values = {"created_at": entry.at.isoformat()} | later | entry.values
+    values |= {name: value for name, value in later.items() if name in LATER}
+    if "components" in later and "components" in entry.values:
+        values["components"] = merged_components(entry.values["components"], str(later["components"]))
+    if "correction" in values:  # a text is taken as it stands
+        values["correction"] = json.loads(values["correction"])
+    return values
 
 
 def plain(words: str) -> str:

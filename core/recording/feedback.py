@@ -44,7 +44,7 @@ def merged(known: Mapping[str, str | None], news: Mapping[str, str]) -> dict[str
     if "next_state" in news:
         after["next_state"] = news["next_state"]
     if "components" in news:
-        after["components"] = _components(known.get("components"), news["components"])
+        after["components"] = merged_components(known.get("components"), news["components"])
     return after
 
 
@@ -52,7 +52,8 @@ def _is_later(known: str | None, given: str) -> bool:
     return known is not None and datetime.fromisoformat(known) > datetime.fromisoformat(given)
 
 
-def _components(known: str | None, given: str) -> str | None:
+def merged_components(known: str | None, given: str) -> str | None:
+    """Components one by one, those given in place of those known."""
     groups = json.loads(known) if known else {}
     for name, group in json.loads(given).items():
         both = isinstance(group, dict) and isinstance(groups.get(name), dict)

@@ -11,7 +11,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from core.accounting import Accounting
-from core.decision import COLUMNS, Unreadable, read_decision, text
+from core.decision import COLUMNS, Unreadable, identity, read_decision
 from core.errors import OvernightError, StorageError
 from core.recording.entry import Entry, decision_entry, refused_entry
 from core.recording.feedback import LATER, read_feedback
@@ -46,7 +46,7 @@ class Recorder:
             self._thread.start()
 
     def record_decision(self, decision: Mapping[str, Any]) -> str:
-        """Keep a decision; its id, which is made where the app gives none. The same decision again changes nothing.
+        """Keep a decision; its id, which is made where the app gives none. The same decision again changes nothing, and takes back nothing that became known.
 
         Fields are those of `core.decision.Decision`, in snake_case or camelCase; `created_at` is now where it is missing.
         Raises: Unreadable when it can't be used (it counts among the rows set aside), StorageError.
@@ -54,8 +54,9 @@ class Recorder:
         now = datetime.now(UTC)
         values = dict(self._redact(dict(decision)))
         try:
-            named = {"external_id": uuid4().hex, "created_at": now} | by_our_names(values, COLUMNS)
-            entry = decision_entry(read_decision(named, now), now)
+            given = by_our_names(values, COLUMNS)
+            named = {"external_id": uuid4().hex, "created_at": now} | given
+            entry = decision_entry(read_decision(named, now), now, timed="created_at" in given)
         except Unreadable as why:
             self._add(refused_entry(values, why, now))
             raise
@@ -71,11 +72,11 @@ class Recorder:
         values = dict(self._redact(dict(feedback)))
         try:
             news = read_feedback(by_our_names(values, LATER), now)
-            name = text("external_id", external_id) or ""
+            entry = Entry(kind="feedback", id=identity(external_id) or "", at=now, values=news)
         except Unreadable as why:
             self._add(refused_entry(values | {"external_id": external_id}, why, now))
             raise
-        self._add(Entry(kind="feedback", id=name, at=now, values=news))
+        self._add(entry)
 
     def flush(self) -> Accounting:
         """Bring everything into the store now, also what killed processes of this app left here. Raises: StoreError."""
@@ -122,7 +123,7 @@ class Recorder:
     def _bring(self, way: Callable[[], object]) -> bool:
         try:
             way()
-        except OvernightError as error:
+        except (OvernightError, OSError) as error:
             log.warning(
                 "what %s recorded stays in %s for now: %s", self.source, spool_folder(self.source), error
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from core.decision import LONGEST_ID
 from core.store.bulk import copy_in, staging
 
 LARGEST = 64 * 1024
@@ -33,11 +34,13 @@ class Unusable:
 
 def quarantine(held: psycopg.Connection, rows: Sequence[Unusable], run_id: str | None = None) -> int:
     """Keep unusable rows; how many were given. The same row again is one row. Raises: psycopg.Error."""
-    unique = {(row.source, row.external_id, row.reason, _sha256(row)): row for row in rows}
+    unique = {
+        (*map(_plain, (row.source, _cut(row.external_id), row.reason)), _sha256(row)): row for row in rows
+    }
     if unique:
         table = staging(held, "quarantine", COLUMNS, "quarantined")
         values = (
-            (*map(_plain, key[:3]), _plain(row.detail), (row.raw or b"")[:LARGEST], key[3], run_id)
+            (*key[:3], _plain(row.detail), (row.raw or b"")[:LARGEST], key[3], run_id)
             for key, row in unique.items()
         )
         copy_in(held, table, COLUMNS, TYPES, values)
@@ -57,6 +60,11 @@ def release(held: psycopg.Connection, source: str, external_ids: Sequence[str]) 
 
 def _sha256(row: Unusable) -> str:
     return hashlib.sha256(row.raw or b"").hexdigest()
+
+
+def _cut(name: str) -> str:
+    """An id as the index can hold it: a row may be here for its length."""
+    return name.encode("utf-8", "replace")[:LONGEST_ID].decode("utf-8", "ignore")
 
 
 def _plain(words: str) -> str:

@@ -26,12 +26,13 @@ COLUMNS = ("external_id", *LATER, "updated_at")
 TYPES = tuple(
     "jsonb" if name in DOCUMENTS else "timestamptz" if name.endswith("_at") else "text" for name in COLUMNS
 )
+READ = (*LATER, "created_at")
 KNOWN = sql.SQL("""
     SELECT external_id, {} FROM overnight.decisions WHERE source = %s AND external_id = ANY (%s)
     ORDER BY number FOR UPDATE
 """).format(
     sql.SQL(", ").join(
-        sql.SQL("{}::text" if name in DOCUMENTS else "{}").format(sql.Identifier(name)) for name in LATER
+        sql.SQL("{}::text" if name in DOCUMENTS else "{}").format(sql.Identifier(name)) for name in READ
     )
 )
 UPDATE = sql.SQL("""
@@ -110,9 +111,9 @@ def _keep_decisions(
             told = entry.values
             rows.append(Unusable(source, entry.id, told["reason"], told["detail"], told["raw"].encode()))
         elif entry.kind == "decision":
-            later = {name: value for name, value in known.get(entry.id, {}).items() if value is not None}
-            both = later | {name: value for name, value in entry.values.items() if value is not None}
-            rows.append(decision_values(entry.model_copy(update={"values": both})))
+            values = decision_values(entry, known.get(entry.id))
+            known.setdefault(entry.id, {"created_at": values["created_at"]})
+            rows.append(values)
     return ingest_page(held, source, rows, None, now)
 
 
@@ -150,9 +151,9 @@ def _write(held: psycopg.Connection, source: str, news: _News) -> None:
 
 
 def _known(held: psycopg.Connection, source: str, names: Iterable[str]) -> dict[str, dict[str, str | None]]:
-    """What is known later of those decisions that are there, spelt as `read_feedback` spells it."""
+    """When those decisions that are there were made and what is known of them since, spelt as `read_feedback` spells it."""
     found = held.execute(KNOWN, (source, sorted(set(names)))).fetchall()
-    return {row[0]: dict(zip(LATER, map(_spelt, LATER, row[1:]), strict=True)) for row in found}
+    return {row[0]: dict(zip(READ, map(_spelt, READ, row[1:]), strict=True)) for row in found}
 
 
 def _spelt(name: str, value: Any) -> str | None:

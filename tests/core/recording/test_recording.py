@@ -84,6 +84,21 @@ def test_the_same_again_changes_nothing(recorder):
     assert [(row["feedback"], row["revision"]) for row in stored()] == [("CONFIRMED", 2)]
 
 
+def test_a_retry_without_a_time_changes_nothing(recorder):
+    """A decision was made when it came the first time; a retry in the same batch or later takes back nothing."""
+    given = GOOD | {"components": {"immediate": {"a": 1}}}
+    recorder.record_decision(given)
+    recorder.record_decision(given)
+    assert recorder.flush() == Accounting(read=2, written=1, skipped={"given twice": 1})
+    recorder.record_feedback("one", {"components": {"immediate": {"a": 2, "b": 3}}, "feedback": "CONFIRMED"})
+    recorder.flush()
+    before = stored()
+    recorder.record_decision(given)
+    assert recorder.flush() == Accounting(read=1, unchanged=1)
+    assert stored() == before
+    assert before[0]["components"] == {"immediate": {"a": 2, "b": 3}}
+
+
 def test_feedback_waits_for_its_decision(recorder):
     """In whichever batch it comes; in the same one it is there already."""
     recorder.record_feedback("one", {"feedback": "IGNORED"})
@@ -120,6 +135,9 @@ def test_the_latest_feedback_stands_and_components_come_one_by_one(recorder):
         ({"state": {"x": "a\0b"}}, "nul_char"),
         ({"reasoning": "\ud800"}, "bad_unicode"),
         ({"id": "\ud800"}, "bad_unicode"),
+        ({"id": ""}, "bad_id"),
+        ({"id": "é" * 501}, "bad_id"),
+        ({"reasoning": "y" * (9 * 2**20)}, "oversize"),
         ({"state": {"x": "y" * (50 * 2**20)}}, "oversize"),
         ({"agentType": "CLERK"}, "unknown_agent_type"),
         ({"action": None}, "missing_value"),

@@ -96,6 +96,15 @@ def test_what_can_not_be_used_is_kept_aside_and_the_others_are_done(database, ch
     assert row["released_at"] is not None
 
 
+def test_ids_that_no_index_holds_are_kept_aside(database):
+    """Two that are equal to where they are cut, and two that differ in a letter that is replaced: each counted."""
+    names = ["x" * 5_000 + "1", "x" * 5_000 + "2", "a\0", "a\ufffd\0"]
+    total = kept("app", GOOD, *(GOOD | {"external_id": name} for name in names))
+    assert total == Accounting(read=5, written=1, quarantined={"bad_id": 2, "nul_char": 2})
+    ids = stored("SELECT external_id FROM overnight.quarantine ORDER BY number")
+    assert {len(row["external_id"]) for row in ids} == {1_000, 2, 3}
+
+
 def test_what_only_looks_like_a_forbidden_letter_is_kept(database):
     """A backslash before 'u0000', a whole surrogate pair, and a time without a zone, which is UTC."""
     row = GOOD | {"state": {"x": "\\u0000 \U0001f600"}, "created_at": "2026-11-01T12:00:00.000"}
