@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import mul
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NamedTuple
@@ -84,6 +85,7 @@ Status = Literal["observed", "pending", "missed"]
 Part = tuple[str, float | None, Status]
 """One component: its name, its value where it was observed, and its status."""
 OBSERVED: Status = "observed"
+FLOATS = frozenset({float})
 
 
 class Reward(NamedTuple):
@@ -126,14 +128,18 @@ class Scorer:
             raise Unreadable("unknown_agent_type", f"no weights for {agent_type}: add them, or leave it out")
         values = _values(plan, components, feedback)
         kinds = set(map(type, values))
-        if kinds != {float}:
+        if kinds != FLOATS:
             values = _numbers(plan, values)
             if kinds == {NoneType}:
                 return None
         total = 0.0
-        for weight, value in zip(plan.weights, values):  # noqa: B905  (of one length, millions of times)
-            if value is not None:
-                total += weight * value
+        if NoneType not in kinds:
+            for product in map(mul, plan.weights, values):
+                total += product
+        else:
+            for weight, value in zip(plan.weights, values, strict=True):
+                if value is not None:
+                    total += weight * value
         if not -LARGEST <= total <= LARGEST:
             if not math.isfinite(total):
                 raise _not_finite(plan, values)

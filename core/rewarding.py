@@ -21,6 +21,8 @@ from core.store.registry import record_run
 from core.store.reward_page import source_of
 from core.use_case import UseCase
 
+BEGINNING = date(1970, 1, 1)
+"""Before every decision."""
 ALL = "all"
 """What stands for the use case of a run that is about several."""
 
@@ -112,21 +114,28 @@ def night_story(run: RewardRun, use_case: str, moment: Moment, told: Told | None
 
 
 def backfill_story(
-    run: RewardRun, use_case: str, since: date, until: date, now: datetime, *, told: Told | None = None
+    run: RewardRun,
+    use_case: str,
+    since: date | None,
+    until: date | None,
+    now: datetime,
+    *,
+    told: Told | None = None,
 ) -> LedgerStory | str:
     """Compute the rewards that days of a range lack, and what there is to tell; words where somebody else is at it.
 
     Raises: as `core.store.backfill.backfill`, but for a ledger that is busy.
     """
     spec = run.specs[use_case]
+    first, last = since or BEGINNING, until or now.date()
     try:
-        filled = backfill(use_case, spec, since, until, now, run_id=run.id, told=told)
+        filled = backfill(use_case, spec, first, last, now, run_id=run.id, told=told)
     except BusyError as error:
         return f"{use_case}: already running: {error}"
     return LedgerStory(
         use_case=use_case,
         version=spec.version,
-        title=f"backfill of {since} to {until}",
+        title=f"backfill of {since or 'the first day'} to {last}",
         accounting=filled.work.accounting,
         stale_snapshots=filled.work.stale_snapshots,
         strata=filled.work.strata,

@@ -30,18 +30,22 @@ def nightly(preset: Preset = Preset("default")) -> str | State[None]:
 
 @flow(name="rewards", flow_run_name="rewards-backfill", validate_parameters=False, **ENDINGS)
 @checked
-def backfill(from_day: date, to_day: date, preset: Preset = Preset("default")) -> str | State[None]:
+def backfill(
+    from_day: date | None = None, to_day: date | None = None, preset: Preset = Preset("default")
+) -> str | State[None]:
     """Rewards for days that lack some by the version in the settings; other days are left as they are.
 
     Args:
-        from_day: The first day on which decisions were made, in UTC.
-        to_day: The last day.
+        from_day: The first day whose decisions are meant, in UTC; without one, from the first decision on.
+        to_day: The last day; without one, up to now.
     """
-    if to_day < from_day:
+    if from_day and to_day and to_day < from_day:
         raise ConfigError(f"to_day {to_day} is before from_day {from_day}: give the earlier day first")
     run = open_rewards(preset)
     told = [compute_days(run, use_case, from_day, to_day) for use_case in run.specs]
-    return _end(report_rewards(run, f"Rewards of {from_day} to {to_day}", told), told)
+    return _end(
+        report_rewards(run, f"Rewards of {from_day or 'the first day'} to {to_day or 'today'}", told), told
+    )
 
 
 def _end(path: str, told: list[LedgerStory | str]) -> str | State[None]:

@@ -11,7 +11,6 @@ import core.rewarding
 from core.accounting import Accounting
 from core.reports.rewards import LedgerStory, ledger_report
 from core.rewarding import Moment, RewardRun, backfill_story, moment_of, night_story
-from core.store.ledger import Told
 from core.store.registry import finish_run
 from core.use_cases import USE_CASES
 from tasks.open import scheduled_moment
@@ -35,13 +34,15 @@ def this_night() -> Moment:
 @task(name="rewards", task_run_name="rewards-{use_case}", **RETRIES)
 def compute_night(run: RewardRun, use_case: str, moment: Moment) -> LedgerStory | str:
     """Compute what is new, changed or due; words where another run did it or is at it."""
-    return night_story(run, use_case, moment, _told(use_case))
+    told = _Told(use_case)
+    return told.ended(night_story(run, use_case, moment, told))
 
 
 @task(name="rewards", task_run_name="rewards-{use_case}", **RETRIES)
-def compute_days(run: RewardRun, use_case: str, since: date, until: date) -> LedgerStory | str:
+def compute_days(run: RewardRun, use_case: str, since: date | None, until: date | None) -> LedgerStory | str:
     """Compute what days of a range lack; words where another run is at it."""
-    return backfill_story(run, use_case, since, until, datetime.now(UTC), told=_told(use_case))
+    told = _Told(use_case)
+    return told.ended(backfill_story(run, use_case, since, until, datetime.now(UTC), told=told))
 
 
 @task(name="report", **RETRIES)
@@ -55,10 +56,19 @@ def report_rewards(run: RewardRun, title: str, told: Sequence[LedgerStory | str]
     return str(path)
 
 
-def _told(use_case: str) -> Told:
-    show = progress(f"rewards-{use_case.replace('_', '-')}")
+class _Told:
+    """The progress of one ledger: how much there is to do shows only at its end."""
 
-    def tell(so_far: Accounting) -> None:
-        show(0.0, f"{so_far.read:,} decisions read, {so_far.written:,} rewards written")
+    def __init__(self, use_case: str) -> None:
+        self._show = progress(f"rewards-{use_case.replace('_', '-')}")
 
-    return tell
+    def __call__(self, so_far: Accounting) -> None:
+        self._show(0.0, _words(so_far))
+
+    def ended(self, story: LedgerStory | str) -> LedgerStory | str:
+        self._show(1.0, story if isinstance(story, str) else _words(story.accounting))
+        return story
+
+
+def _words(accounting: Accounting) -> str:
+    return f"{accounting.read:,} decisions read, {accounting.written:,} rewards written"

@@ -5,7 +5,9 @@ from typing import Any
 
 import orjson
 import psycopg
-from psycopg import sql
+from psycopg import adapters, sql
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 from psycopg.types.json import set_json_loads
 
 from core.store.tables import SCHEMA
@@ -22,17 +24,29 @@ def copy_in(
 ) -> int:
     """Append rows to a table; how many. jsonb takes its text. Raises: psycopg.Error.
 
-    Rows come as PostgreSQL's text, so that a document that was serialised once is not read again.
+    `types` are those of the columns ('text' for an enum), since rows go in PostgreSQL's binary form.
     """
     target = table if isinstance(table, sql.Composable) else sql.Identifier(SCHEMA, table)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(target, _names(columns))
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(target, _names(columns))
     count = 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(["text" if kind == "jsonb" else kind for kind in types])
-        for row in rows:
-            copy.write_row(row)
-            count += 1
+    with connection.cursor() as cursor:
+        cursor.adapters.register_dumper(str, _JsonText)
+        with cursor.copy(statement) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+                count += 1
     return count
+
+
+class _JsonText(Dumper):
+    """A document that is text already, as jsonb takes it in binary: the version of the form, then the text."""
+
+    format = Format.BINARY
+    oid = adapters.types["jsonb"].oid
+
+    def dump(self, obj: str) -> bytes:
+        return b"\x01" + obj.encode()
 
 
 def stream(

@@ -69,6 +69,8 @@ class Scored:
 
     first: list[tuple[Any, ...]] = field(default_factory=list)
     again: list[tuple[Any, ...]] = field(default_factory=list)
+    changed: list[int] = field(default_factory=list)
+    """Subjects whose total was another."""
     gone: list[int] = field(default_factory=list)
     """Of the subjects without a reward, those that had one."""
     unusable: list[tuple[int, str, str, bytes]] = field(default_factory=list)
@@ -87,8 +89,8 @@ def compute_page(held: psycopg.Connection, ledger: Ledger, after: int) -> Page:
     if scored.read == 0:
         return Page()
     written = copy_in(held, "rewards", COLUMNS, TYPES, scored.first)
-    updated, changed = _update(held, scored.again)
-    changed += _remove(held, ledger, scored.gone)
+    updated = _update(held, scored.again)
+    changed = scored.changed + _remove(held, ledger, scored.gone)
     _keep_aside(held, ledger, scored)
     accounting = Accounting(
         read=scored.read,
@@ -119,7 +121,7 @@ def _due(held: psycopg.Connection, ledger: Ledger, after: int) -> Iterator[tuple
 def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
     """Rows as they come, so that only what is written of them is held in memory."""
     scored = Scored()
-    for number, revision, agent_type, feedback, oversize, components, created_at, outcome_at, known in rows:
+    for number, revision, agent_type, feedback, oversize, components, created_at, outcome_at, before in rows:
         scored.read += 1
         scored.last = number
         reward: Reward | None = None
@@ -140,22 +142,23 @@ def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
         except Unreadable as why:
             scored.unusable.append((number, why.reason, str(why), (components or "").encode()))
         if reward is not None:
-            row = (
-                ledger.spec,
-                number,
-                reward.status,
-                orjson.dumps(reward.components).decode(),
-                reward.total,
-                reward.normalized,
-                revision,
-                reward.due_at,
-                CODE[:12],
-            )
-            (scored.again if known else scored.first).append(row)
+            row = _row(ledger.spec, number, revision, reward)
+            (scored.first if before is None else scored.again).append(row)
+            if before is not None and before != reward.total:
+                scored.changed.append(number)
             scored.moments.add(agent_type, reward)
-        elif known:
+        elif before is not None:
             scored.gone.append(number)
     return scored
+
+
+def _row(spec: int, number: int, revision: int, reward: Reward) -> tuple[Any, ...]:
+    """A reward as the table has it, in the order of `COLUMNS`."""
+    parts = orjson.dumps(reward.components).decode()
+    return (
+        *(spec, number, reward.status, parts, reward.total, reward.normalized),
+        *(revision, reward.due_at, CODE[:12]),
+    )
 
 
 def _parsed(components: str | None, oversize: bool | None) -> Any:
@@ -163,20 +166,19 @@ def _parsed(components: str | None, oversize: bool | None) -> Any:
         raise Unreadable("oversize", f"components take more than {LARGEST // 1024} kB")
     try:
         return None if components is None else orjson.loads(components)
-    except orjson.JSONDecodeError as error:  # jsonb holds numbers that no float can
-        raise Unreadable("non_finite", f"components can't be read: {error.msg}") from error
+    except orjson.JSONDecodeError as error:  # jsonb holds numbers that no float can, and any depth
+        reason = "non_finite" if "infinity" in error.msg else "bad_json"
+        raise Unreadable(reason, f"components can't be read: {error.msg}") from error
 
 
-def _update(held: psycopg.Connection, rows: Sequence[tuple[Any, ...]]) -> tuple[int, list[int]]:
-    """How many rewards became others, and whose totals; where only the decision's revision did, that is noted."""
+def _update(held: psycopg.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+    """How many rewards became others; where only the decision's revision did, that alone is noted."""
     if not rows:
-        return 0, []
+        return 0
     copy_in(held, staging(held, "rewards", COLUMNS), COLUMNS, TYPES, rows)
-    changed = [subject for (subject,) in held.execute(OTHER_TOTALS)]
-    written = held.execute(UPSERT).rowcount
-    held.execute(NOTE_REVISIONS)
+    written = sum(other for (other,) in held.execute(UPSERT))
     held.execute("DROP TABLE pg_temp.staging")
-    return written, changed
+    return written
 
 
 def _remove(held: psycopg.Connection, ledger: Ledger, subjects: Sequence[int]) -> list[int]:
@@ -210,13 +212,13 @@ _WINDOW = sql.SQL("""
     AND d.created_at >= coalesce(%(since)s, '-infinity'::timestamptz) AND d.created_at < coalesce(%(until)s, 'infinity'::timestamptz)
 """)
 _DUE = """
-    (SELECT {columns}, r.subject IS NOT NULL
+    (SELECT {columns}, r.total
      FROM overnight.decisions d LEFT JOIN overnight.rewards r
          ON r.spec = %(spec)s AND r.subject = d.number AND r.subject > %(after)s
      WHERE d.number > %(after)s AND r.revision IS DISTINCT FROM d.revision {window}
      ORDER BY d.number LIMIT %(page)s)
     UNION ALL
-    (SELECT {columns}, true
+    (SELECT {columns}, r.total
      FROM overnight.rewards r JOIN overnight.decisions d ON d.number = r.subject AND d.revision = r.revision
      WHERE r.spec = %(spec)s AND r.status = 'pending' AND r.due_at <= %(as_of)s AND r.subject > %(after)s {window}
      ORDER BY d.number LIMIT %(page)s)
@@ -228,24 +230,22 @@ _READ = sql.SQL("""
 """)
 DUE = sql.SQL(_DUE).format(columns=_READ, window=sql.SQL(""))
 DUE_IN_WINDOW = sql.SQL(_DUE).format(columns=_READ, window=_WINDOW)
-OTHER_TOTALS = """
-    SELECT s.subject FROM pg_temp.staging s JOIN overnight.rewards r USING (spec, subject)
-    WHERE r.total IS DISTINCT FROM s.total
-"""
 _CONTENT = ("status", "components", "total", "normalized", "due_at")
+_DIFFERENT = sql.SQL("({}) IS DISTINCT FROM ({})").format(
+    *(sql.SQL(", ").join(sql.Identifier(table, name) for name in _CONTENT) for table in ("r", "excluded"))
+)
 UPSERT = sql.SQL("""
     INSERT INTO overnight.rewards AS r ({columns}) SELECT {columns} FROM pg_temp.staging
-    ON CONFLICT (spec, subject) DO UPDATE SET {changes}, computed_at = now() WHERE ({old}) IS DISTINCT FROM ({new})
+    ON CONFLICT (spec, subject) DO UPDATE SET {changes},
+        computed_at = CASE WHEN {different} THEN now() ELSE r.computed_at END
+    WHERE {different} OR r.revision <> excluded.revision
+    RETURNING r.computed_at = now()
 """).format(
     columns=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
     changes=sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Identifier("excluded", name))
         for name in COLUMNS[2:]
     ),
-    old=sql.SQL(", ").join(sql.Identifier("r", name) for name in _CONTENT),
-    new=sql.SQL(", ").join(sql.Identifier("excluded", name) for name in _CONTENT),
+    different=_DIFFERENT,
 )
-NOTE_REVISIONS = """
-    UPDATE overnight.rewards r SET revision = s.revision FROM pg_temp.staging s
-    WHERE r.spec = s.spec AND r.subject = s.subject AND r.revision <> s.revision
-"""
+"""Tells of each row that it wrote whether the reward is another one: its time is this transaction's then."""

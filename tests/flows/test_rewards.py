@@ -19,7 +19,7 @@ from core.use_cases import USE_CASES
 from flows.rewards import backfill, nightly
 
 pytestmark = pytest.mark.slow
-AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+AT = datetime(2025, 1, 1, 12, tzinfo=UTC)
 STORED = [use_case.name for use_case in USE_CASES if use_case.rewards is not None]
 
 
@@ -80,15 +80,17 @@ def test_a_second_run_at_once_leaves_it_to_the_first(prefect_server, home, datab
     with lease("rewards decision_agents", "the first"):
         for state in (
             nightly("default", return_state=True),
-            backfill(date(2026, 11, 1), date(2026, 11, 2), "default", return_state=True),
+            backfill(date(2025, 1, 1), date(2025, 1, 2), "default", return_state=True),
         ):
             assert state.is_completed()
             assert "already running: 'rewards decision_agents' is held by the first" in state.message
     assert asked("SELECT count(*) FROM overnight.rewards") == [(0,)]
-    backfill(date(2026, 11, 1), date(2026, 11, 1), "default")
+    backfill(date(2025, 1, 1), date(2025, 1, 1), "default")
     assert asked("SELECT count(*) FROM overnight.rewards") == [(4 - 1,)]
-    refused = backfill(date(2026, 11, 2), date(2026, 11, 1), "default", return_state=True)
-    assert "to_day 2026-11-01 is before from_day 2026-11-02" in refused.message
+    backfill()
+    assert asked("SELECT count(*) FROM overnight.rewards") == [(3,)]
+    refused = backfill(date(2025, 1, 2), date(2025, 1, 1), "default", return_state=True)
+    assert "to_day 2025-01-01 is before from_day 2025-01-02" in refused.message
 
 
 def test_nights_that_were_missed_are_one(prefect_server, home, database):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.accounting import Accounting
-from core.errors import BusyError, ConfigError, LeaseLostError, StoreError
+from core.errors import BusyError, ConfigError, DataError, LeaseLostError, StoreError
 from core.reward import CODE, RewardSpec
 from core.store import reward_page, server
 from core.store.engine import connection
@@ -201,6 +201,16 @@ def test_pages_are_computed_one_by_one(desk, decision, ask, monkeypatch):
     window = (AT + timedelta(days=7), AT + timedelta(days=9))
     assert computed(days=8, window=window).accounting.written == 2
     assert computed(days=8).accounting.written == 2
+
+
+def test_a_row_that_is_lost_fails_the_night(desk, decision, ask, monkeypatch):
+    """Read = written + unchanged + quarantined + skipped, or an error, and nothing of the page is kept."""
+    desk(*(decision(number) for number in range(3)))
+    copy_in = reward_page.copy_in
+    monkeypatch.setattr(reward_page, "copy_in", lambda *given: copy_in(*given[:-1], given[-1][1:]))
+    with pytest.raises(DataError, match="rewards of desk: 3 rows were read and 2 accounted for"):
+        computed()
+    assert ask("SELECT count(*) FROM overnight.rewards") == [(0,)]
 
 
 def test_two_at_once_do_no_decision_twice(desk, decision, ask, monkeypatch):
