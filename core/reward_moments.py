@@ -105,21 +105,21 @@ class _Gathered:
 
 def _stratum(gathered: _Gathered) -> Stratum:
     values_R_C = np.array(gathered.values, dtype=np.float64).reshape(-1, len(gathered.names))
-    missing_C = np.isnan(values_R_C).sum(axis=0)
+    counts_C = len(values_R_C) - np.isnan(values_R_C).sum(axis=0)
     missed = {
-        name: int(count) - gathered.pending[name]
-        for name, count in zip(gathered.names, missing_C, strict=True)
+        name: len(values_R_C) - int(count) - gathered.pending[name]
+        for name, count in zip(gathered.names, counts_C, strict=True)
     }
-    found = {name: values_R_C[:, place] for place, name in enumerate(gathered.names)}
+    found = zip(gathered.names, values_R_C.T, counts_C, strict=True)
     final = len(gathered.totals) - gathered.awaited
     return Stratum(
         statuses=_present({"final": final, "pending": gathered.awaited}),
         pending=dict(gathered.pending),
         missed=_present(missed),
         components={
-            name: _distribution(values_R[~np.isnan(values_R)], 1.0)
-            for name, values_R in found.items()
-            if not np.isnan(values_R).all()
+            name: _distribution(values_R if count == len(values_R) else values_R[~np.isnan(values_R)], 1.0)
+            for name, values_R, count in found
+            if count
         },
         total=_distribution(np.array(gathered.totals), LARGEST),
     )
@@ -130,11 +130,14 @@ def _present(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _distribution(values: NDArray[np.float64], reach: float) -> Distribution:
-    places = np.clip((values + reach) * (BINS / (2 * reach)), 0, BINS - 1).astype(np.int64)
+    places = (np.clip(values, -reach, reach) * (BINS / (2 * reach)) + BINS / 2).astype(np.int8)
+    counts = np.bincount(places, minlength=BINS + 1)
+    counts[BINS - 1] += counts[BINS]  # the upper edge belongs to the last bin
     mean = float(values.mean())
+    apart = values - mean
     return Distribution(
         count=len(values),
         mean=mean,
-        squares=float(((values - mean) ** 2).sum()),
-        bins=tuple(np.bincount(places, minlength=BINS).tolist()),
+        squares=float(apart @ apart),
+        bins=tuple(counts[:BINS].tolist()),
     )

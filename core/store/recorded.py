@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from core.accounting import Accounting
-from core.decision import encoded
+from core.decision import TIMES, encoded, moment
 from core.recording.entry import Entry, decision_values
 from core.recording.feedback import DOCUMENTS, LATER, merged
 from core.store.bulk import copy_in, staging
@@ -144,10 +144,16 @@ def _write(held: psycopg.Connection, source: str, news: _News) -> None:
     if not news.changed:
         return
     table = staging(held, "decisions", COLUMNS, "news")
-    rows = ((name, *(news.known[name][column] for column in LATER), at) for name, at in news.changed.items())
+    rows = ((name, *_read(news.known[name]), at) for name, at in news.changed.items())
     copy_in(held, table, COLUMNS, TYPES, rows)
     held.execute(UPDATE, (source,))
     held.execute("DROP TABLE pg_temp.news")
+
+
+def _read(known: Mapping[str, str | None]) -> Iterator[str | datetime | None]:
+    """What is known later, its times as times."""
+    for column in LATER:
+        yield moment(column, known[column]) if column in TIMES else known[column]
 
 
 def _known(held: psycopg.Connection, source: str, names: Iterable[str]) -> dict[str, dict[str, str | None]]:

@@ -23,6 +23,7 @@ FETCHED = 2_000
 """Decisions that are in memory at once."""
 COLUMNS = ("spec", "subject", "status", "components", "total", "normalized", "revision", "due_at", "code")
 TYPES = ("int4", "int8", "text", "jsonb", "float8", "float8", "int8", "timestamptz", "text")
+CODE_HERE = CODE[:12]
 NO_COMPONENTS, NO_WEIGHTS = "no_components", "no_weights"
 
 
@@ -155,10 +156,8 @@ def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
 def _row(spec: int, number: int, revision: int, reward: Reward) -> tuple[Any, ...]:
     """A reward as the table has it, in the order of `COLUMNS`."""
     parts = orjson.dumps(reward.components).decode()
-    return (
-        *(spec, number, reward.status, parts, reward.total, reward.normalized),
-        *(revision, reward.due_at, CODE[:12]),
-    )
+    status, _, total, normalized, due_at = reward
+    return spec, number, status, parts, total, normalized, revision, due_at, CODE_HERE
 
 
 def _parsed(components: str | None, oversize: bool | None) -> Any:
