@@ -43,6 +43,8 @@ FIXED: dict[str, Any] = {
     "application_name": "overnight",
     "prepare_threshold": None,
 }
+WRONG_VALUE = "22"
+"""SQLSTATEs of values that a type can't hold: all that is sent to an app's database are times, and ids that it gave."""
 TIMES, NUMBERS = "D", "N"
 """PostgreSQL's categories of types."""
 
@@ -143,6 +145,11 @@ def source_error(place: str, error: psycopg.Error) -> OvernightError:
     if state.startswith(FORBIDDEN) or TURNED_AWAY.search(words):
         return ConfigError(
             f"{place} does not let this user read: {words}; correct the URL of the source, or GRANT SELECT there"
+        )
+    if state.startswith(WRONG_VALUE):
+        return ConfigError(
+            f"{place} can't look up the ids that are kept under the source's name ({words}): they are of another table; give "
+            "this one a source.name of its own"
         )
     return SourceError(f"{place} broke off: {words}; what was read before is kept, try again")
 
