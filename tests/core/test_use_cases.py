@@ -236,7 +236,9 @@ def test_train_and_test_share_no_question_by_name(use_case, made):
     assert not splits["train"] & splits["test"]
     replay = use_case.replay(small(use_case), rewards)
     assert len(replay) == rewards.counts["test"]
-    named = {"prompt", "completions"} if use_case.choices else {"prompt"}  # free text is read on behind its prompt
+    named = (
+        {"prompt", "completions"} if use_case.choices else {"prompt"}
+    )  # free text is read on behind its prompt
     assert all(set(prompt) == named and all(prompt.values()) for prompt in replay)
 
 
