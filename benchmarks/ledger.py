@@ -112,7 +112,7 @@ def _measured(size: Size) -> Iterator[Figure]:
         f"{what}: memory at its highest",
         memory.highest_mb,
         "MB",
-        200,
+        250,
         "the whole process, after every page",
         at_most=True,
     )
