@@ -7,13 +7,10 @@ usual ways are cheaper, and has targets of its own.
 """
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import psutil
 from psycopg import sql
@@ -21,16 +18,15 @@ from psycopg import sql
 from benchmarks import app_decisions
 from benchmarks.cpu import cpu_seconds
 from benchmarks.figures import Figure, report
-from benchmarks.logged_decisions import Logged, logged_decisions
+from benchmarks.logged_decisions import logged_decisions
+from benchmarks.own_store import RUN, fill, own_store, tidy
 from core.accounting import Accounting
 from core.reward import RewardSpec, Scorer
-from core.store import reward_page, server
+from core.store import reward_page
 from core.store.bulk import copy_in
-from core.store.engine import connection, engine
+from core.store.engine import connection
 from core.store.ledger import Told
-from core.store.migrate import migrate
 from core.store.nights import reward_night
-from core.store.registry import record_run
 
 SPEC = RewardSpec(version="1")
 NIGHT = date(2027, 1, 1)
@@ -59,39 +55,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     size = QUICK if parser.parse_args().quick else Size()
-    with tempfile.TemporaryDirectory(prefix="overnight-benchmark-") as folder:
-        Path(folder).chmod(0o755)  # as root, the embedded PostgreSQL runs as another user
-        os.environ["OVERNIGHT_HOME"] = folder
-        os.environ.pop("OVERNIGHT_DATABASE_URL", None)
-        migrate()
-        _set_up()
-        try:
-            return report(_measured(size))
-        finally:
-            engine().dispose()
-            server.stop()
-
-
-def _set_up() -> None:
-    with connection() as held:
-        held.commit()
-        held.autocommit = True
-        held.execute("ALTER SYSTEM SET autovacuum = off")
-        held.execute("SELECT pg_reload_conf()")
-        held.autocommit = False
-    record_run(
-        run_id="benchmark",
-        use_case="desk",
-        preset="default",
-        config_digest="",
-        code_revision="",
-        config={},
-    )
+    with own_store("desk"):
+        return report(_measured(size))
 
 
 def _measured(size: Size) -> Iterator[Figure]:
     """Ours first: what the others leave in memory is not counted as ours."""
-    _fill(size.decisions)
+    fill(size.decisions)
     memory = _Memory()
     whole = cpu_seconds(lambda: _night(0, size.decisions, memory.look))
     nothing = cpu_seconds(lambda: _night(1, 0))
@@ -154,29 +124,10 @@ def _usual_ways(size: Size) -> tuple[float, float]:
     """CPU-seconds a row of the usual ways to write rewards, one after the other in the app's own table."""
     app_decisions.make_table()
     app_decisions.load_by_copy(logged_decisions(size.decisions))
-    _tidy('"Decision"')
+    tidy('"Decision"')
     row_by_row = cpu_seconds(lambda: app_decisions.reward_row_by_row(size.row_by_row, SPEC))
     objects = cpu_seconds(lambda: app_decisions.reward_objects(size.objects, SPEC))
     return row_by_row / size.row_by_row, objects / size.objects
-
-
-def _fill(count: int) -> None:
-    columns = ("source", *Logged._fields, "updated_at")
-    kinds = {"confidence": "float8", "created_at": "timestamptz", "updated_at": "timestamptz",
-             **dict.fromkeys(("state", "action", "components"), "jsonb")}  # fmt: skip
-    rows = (("app", *row, row.created_at) for row in logged_decisions(count))
-    with connection() as held:
-        copy_in(held, "decisions", columns, [kinds.get(column, "text") for column in columns], rows)
-    _tidy("overnight.decisions")
-
-
-def _tidy(table: str) -> None:
-    with connection() as held:
-        held.commit()
-        held.autocommit = True
-        held.execute(f"VACUUM ANALYZE {table}")
-        held.execute("CHECKPOINT")
-        held.autocommit = False
 
 
 def _floor() -> None:
@@ -210,7 +161,7 @@ class _Memory:
 
 def _night(after: int, expected: int, told: Told | None = None) -> None:
     as_of = datetime.combine(NIGHT, datetime.min.time(), UTC)
-    night = reward_night("desk", SPEC, NIGHT + timedelta(days=after), as_of, run_id="benchmark", told=told)
+    night = reward_night("desk", SPEC, NIGHT + timedelta(days=after), as_of, run_id=RUN, told=told)
     if night is None or night.work.accounting.written != expected:
         raise RuntimeError(f"the night wrote {night and night.work.accounting}, not {expected}")
 

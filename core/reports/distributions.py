@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
-from core.reports.figures import BLUE, DOTS_PER_INCH, GREY, ORANGE, STYLE, png
+from core.reports.figures import BLUE, GREY, ORANGE, STYLE, new_figure, png
 
 ACROSS = 4
 """Panels in a row."""
@@ -26,7 +25,7 @@ def distributions(panels: Sequence[Panel]) -> bytes:
     """A histogram a panel, as shares; those of before as a line over it."""
     rows = max(1, -(-len(panels) // ACROSS))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.2, 1.5 * rows + 0.2), dpi=DOTS_PER_INCH, layout="constrained")
+        figure = new_figure(8.2, 1.5 * rows + 0.2)
         grid = figure.subplots(rows, ACROSS, squeeze=False, sharex=True)
         for place, axes in enumerate(grid.flat):
             if place >= len(panels):

@@ -4,16 +4,16 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY, PALE = "#0072B2", "#D55E00", "#009E73", "#666666", "#B8CFE0"
 """Okabe & Ito's colours, told apart by everybody."""
@@ -103,7 +103,7 @@ def interval_plot(
     by_label = {span.label: span for span in differences}
     with mpl.rc_context(STYLE):
         height = 1.1 + 0.3 * max(len(ranked), 3)
-        figure = Figure(figsize=(8.2, height), dpi=DOTS_PER_INCH, layout="constrained")
+        figure = new_figure(8.2, height)
         left, right = figure.subplots(1, 2, sharey=True)
         _spans(left, ranked, scale)
         _spans(right, [by_label.get(span.label) for span in ranked], scale)
@@ -159,12 +159,12 @@ def confidence_histogram(confidences: Sequence[float], chance: float | None = No
         return png(figure)
 
 
-def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(7, 2.6 if count == 1 else 4.2), dpi=DOTS_PER_INCH, layout="constrained")
+def _panels(count: int) -> "tuple[Figure, list[Axes]]":
+    figure = new_figure(7, 2.6 if count == 1 else 4.2)
     return figure, list(np.atleast_1d(figure.subplots(count, 1, sharex=True)))
 
 
-def _draw(axes: Axes, curve: Curve, name: str, colour: str, marker: str = "") -> None:
+def _draw(axes: "Axes", curve: Curve, name: str, colour: str, marker: str = "") -> None:
     """A curve; a long one pale, under its running mean over a twentieth of its points."""
     steps, values = np.asarray(curve.steps, np.float64), np.asarray(curve.values, np.float64)
     if not np.isfinite(values).any():
@@ -188,7 +188,7 @@ def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64
     return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 
-def _spans(axes: Axes, spans: Sequence[Span | None], scale: float) -> None:
+def _spans(axes: "Axes", spans: Sequence[Span | None], scale: float) -> None:
     for height, span in enumerate(spans):
         if span is None:
             continue
@@ -198,11 +198,13 @@ def _spans(axes: Axes, spans: Sequence[Span | None], scale: float) -> None:
         axes.plot(scale * span.value, height, "o", color=colour, markersize=6)
 
 
-def _finish(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+def _finish(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
     axes.set_title(title)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     if x_label == "step":
+        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  (drawn with)
+
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if not (axes.lines or axes.patches):
         axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", color=GREY)
@@ -210,8 +212,17 @@ def _finish(axes: Axes, title: str, x_label: str, y_label: str) -> None:
         axes.legend(loc="best", fontsize=8)
 
 
-def png(figure: Figure) -> bytes:
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure, in inches. What draws is loaded with the first: most who import this module draw nothing."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+
+
+def png(figure: "Figure") -> bytes:
     """The figure as a PNG of at most 64 colours, a third of the size; equal figures give equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (drawn with)
+
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from core.errors import DataError
 from core.statistics.normal import normal_quantile
@@ -53,6 +52,8 @@ def chi_squared(successes: int, trials: int, other_successes: int, other_trials:
     Fisher's exact test takes over when an expected count is below 5, and `method` says so. Nothing
     but successes, or nothing but failures, gives p = 1.
     """
+    from scipy import stats  # noqa: PLC0415  (a second and 50 MB, which few runs need)
+
     _check(successes, trials)
     _check(other_successes, other_trials)
     table = np.array(
@@ -77,6 +78,8 @@ def mcnemar(only_first: int, only_second: int) -> HypothesisTest:
 
     Source: McNemar 1947; exact form: a binomial test of a half. No such pair gives p = 1.
     """
+    from scipy import stats  # noqa: PLC0415  (a second and 50 MB, which few runs need)
+
     _check(only_first, only_first + only_second)
     pairs = only_first + only_second
     p_value = float(stats.binomtest(only_first, pairs).pvalue) if pairs else 1.0
@@ -89,6 +92,8 @@ def goodness_of_fit(counts: Sequence[int], weights: Sequence[float] | None = Non
     Pearson's test; below an expected count of 5 it is judged against 9,999 seeded multinomial draws
     instead of the chi-squared distribution, and `method` says so. No counts at all give p = 1.
     """
+    from scipy import stats  # noqa: PLC0415  (a second and 50 MB, which few runs need)
+
     counts_C = np.asarray(counts, dtype=np.float64)
     weights_C = np.ones_like(counts_C) if weights is None else np.asarray(weights, dtype=np.float64)
     if counts_C.shape != weights_C.shape or (counts_C < 0).any() or (weights_C <= 0).any():

@@ -46,7 +46,8 @@ class Rewarded(NamedTuple):
     logprobs: list[float] | None
     feedback: str | None
     correction: Any
-    components: dict[str, Any] | None
+    components: str | None
+    """As JSON text: who passes them on needs no more."""
     total: float | None
     normalized: float | None
 
@@ -67,7 +68,7 @@ COLUMNS: dict[str, str] = {
     "d.logprobs": "jsonb",
     "d.feedback": "text",
     "d.correction": "jsonb",
-    "d.components": "jsonb",
+    "d.components::text": "text",
     "r.total": "float8",
     "r.normalized": "float8",
 }

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from core.decision import Feedback
 
 END = "\n"
@@ -13,7 +15,10 @@ UNREADABLE = 0.0
 
 def action_text(action: Any) -> str:
     """An action as canonical JSON, the same text for the same action."""
-    return json.dumps(action, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return orjson.dumps(action, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # a number of more than 64 bits, or half a letter
+        return json.dumps(action, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def truth_of(action: Any, feedback: str | None, correction: Any) -> Any:
@@ -24,11 +29,15 @@ def truth_of(action: Any, feedback: str | None, correction: Any) -> Any:
 
 
 def read_answer(text: str) -> Any:
-    """The action that a model wrote, or None where its text is none: it must be one JSON value like the logged ones."""
+    """The action that a model wrote, or None where its text is none: one JSON value, in which each number is one."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return None
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
 
 
 def score(answer: Any, truth: Any) -> float:

@@ -76,7 +76,7 @@ FORMATTERS: Mapping[AgentType, tuple[str, Callable[[Mapping[str, Any]], Lines]]]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _project(value: Any, *, content: bool = False) -> str:
@@ -95,13 +95,13 @@ def _task(value: Any) -> str:
 
 def _text(value: Any) -> str:
     """A value on one line: texts cut, lists by their items' names, objects by their own name or as JSON."""
+    if isinstance(value, str):
+        return " ".join(value[:TEXT].splitlines()).strip()
     if value is None:
         return ""
-    if isinstance(value, str):
-        return " ".join(value[: 2 * TEXT].split())[:TEXT]
     if isinstance(value, list):
         return ", ".join(filter(None, map(_text, value[:LISTED])))
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         named = value.get("name") or value.get("title")
         return _project(value) if value.get("name") else _text(named) or action_text(value)[:TEXT]
     return action_text(value)

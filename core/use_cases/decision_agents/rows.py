@@ -1,10 +1,13 @@
 """From stored decisions to the rows that are trained on, stage by stage."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from core.dataset import Snapshot, read_rows, write_snapshot
+import orjson
+
+from core.dataset import Encoded, Snapshot, read_rows, write_snapshot
 from core.errors import DataError
 from core.store.engine import connection
 from core.store.rewarded import Rewarded, Wanted, known_spec, left_out, one_moment, rewarded
@@ -29,7 +32,7 @@ def collect(config: DecisionAgentsConfig, folder: Path, progress: Progress) -> S
         spec = known_spec(held, NAME, config.rewards.sha256)
         asked = wanted(config, spec)
         skipped = left_out(held, asked)
-        lines = (line(config, decision) for decision in rewarded(held, asked))
+        lines = (_encoded(line(config, decision)) for decision in rewarded(held, asked))
         snapshot = write_snapshot(
             folder,
             "decisions",
@@ -41,6 +44,11 @@ def collect(config: DecisionAgentsConfig, folder: Path, progress: Progress) -> S
         raise nothing_there(config, skipped)
     progress(1.0, f"{snapshot.counts['rows']:,} decisions")
     return snapshot
+
+
+def _encoded(row: Row) -> Encoded:
+    """A line of values that came out of the database, which holds no NaN and no half letters."""
+    return Encoded(orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE), row["split"])
 
 
 def wanted(config: DecisionAgentsConfig, spec: int | None) -> Wanted:
@@ -70,13 +78,15 @@ def nothing_there(config: DecisionAgentsConfig, skipped: dict[str, int]) -> Data
 
 
 def line(config: DecisionAgentsConfig, decision: Rewarded) -> Row:
-    """A decision as one line: prompt, completion, reward and metadata as apps know them, and beside these what training needs."""
+    """A decision as one line for orjson: prompt, completion, reward and metadata as apps know them, and what training needs."""
     truth = truth_of(decision.action, decision.feedback, decision.correction)
+    done = action_text(decision.action)
     session = decision.session_id or decision.external_id
+    person = decision.user_id or session
     return {
         "id": decision.external_id,
         "prompt": render(config.agent_type, decision.state),
-        "completion": action_text(decision.action),
+        "completion": done,
         "reward": decision.total,
         "confidence": decision.confidence,
         "metadata": {
@@ -84,21 +94,22 @@ def line(config: DecisionAgentsConfig, decision: Rewarded) -> Row:
             "itemId": decision.item_id,
             "opusId": decision.opus_id,
             "userFeedback": decision.feedback,
-            "rewardComponents": decision.components,
-            "createdAt": decision.created_at.isoformat(),
+            "rewardComponents": None if decision.components is None else orjson.Fragment(decision.components),
+            "createdAt": decision.created_at,
         },
-        "split": split_of(decision.user_id or session, config.export.held_out),
+        "split": split_of(person, config.export.held_out),
         "number": decision.number,
-        "person": decision.user_id or session,
+        "person": person,
         "session": session,
         "step": decision.step,
         "model_version": decision.model_version,
         "normalized": decision.normalized,
-        "truth": None if truth is None else action_text(truth),
+        "truth": done if truth is decision.action else None if truth is None else action_text(truth),
         "logprobs": decision.logprobs,
     }
 
 
+@lru_cache(maxsize=4096)
 def split_of(person: str, held_out: float) -> str:
     """On which side all of a person's decisions are, for ever: decided by a hash, not by who else is there or when."""
     place = int.from_bytes(hashlib.blake2b(person.encode(), digest_size=8).digest(), "big") / 2**64

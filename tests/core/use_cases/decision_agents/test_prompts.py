@@ -89,7 +89,7 @@ def test_what_became_of_a_decision_is_not_in_its_prompt(config):
     known = DECISION._replace(
         feedback="CORRECTED",
         correction={"opus": "Roof"},
-        components={"immediate": {"x": 1.0}},
+        components='{"immediate": {"x": 1.0}}',
         total=3.0,
         normalized=1.0,
     )

@@ -1,0 +1,165 @@
+"""JSONL export with prompts in figures, per CPU-second of the process that writes and of PostgreSQL together.
+
+One agent type's decisions with their rewards out of a million of all types, in a process of its own, whose peak memory is told;
+against the usual way, which fetches all rows, makes a list of examples and writes it by `json.dumps`, with the same prompts, out
+of fewer, since its cost a row does not fall with more. `--quick` takes fewer of both, and
+asks for less.
+"""
+
+import argparse
+import json
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from benchmarks.cpu import cpu_seconds
+from benchmarks.figures import Figure, report
+from benchmarks.own_store import RUN, SOURCE, fill, own_store, tidy
+from core.config import load_config
+from core.dataset import Snapshot
+from core.store.engine import engine
+from core.store.nights import reward_night
+from core.use_cases.decision_agents.config import DecisionAgentsConfig
+from core.use_cases.decision_agents.prompts import render
+from core.use_cases.decision_agents.rows import NAME, collect
+
+NIGHT = date(2027, 1, 1)
+"""After every deadline."""
+AGENT = "FILER"
+"""Four decisions in ten are his."""
+USUAL = """
+    SELECT d.external_id, d.state, d.action, r.total, d.confidence, d.item_id, d.opus_id, d.feedback, d.components, d.created_at
+    FROM overnight.decisions d JOIN overnight.rewards r ON r.subject = d.number
+    WHERE d.agent_type = :agent AND r.total >= -2 ORDER BY d.created_at DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many decisions there are when each way exports those of one agent type."""
+
+    decisions: int = 1_000_000
+    usual: int = 200_000
+    times: float = 3.0
+    """What is asked for: rows per CPU-second, ours to theirs."""
+
+
+QUICK = Size(decisions=100_000, usual=40_000, times=1.7)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What one export took."""
+
+    rows: int
+    seconds: float
+    megabytes: float
+    """The process's peak."""
+
+
+def main() -> int:
+    """Print the figures; exit 1 when one falls short."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    size = QUICK if parser.parse_args().quick else Size()
+    with own_store(NAME) as folder:
+        return report(_measured(size, folder))
+
+
+def _measured(size: Size, folder: Path) -> Iterator[Figure]:
+    _fill(size.usual, 0)
+    theirs = _apart(_usual, folder)
+    _fill(size.decisions, size.usual)
+    ours = _apart(_ours, folder)
+    mine, usual = (1e6 * one.seconds / one.rows for one in (ours, theirs))
+    what = f"JSONL export of {ours.rows:,} decisions with prompts, of {size.decisions:,} that are there"
+    against = f"fetchall and json.dumps of {theirs.rows:,}, of {size.usual:,}"
+    spent = f"{against}: {usual:.1f} CPU-µs a row to {mine:.1f}"
+    yield Figure(f"{what}: rows per CPU-second", usual / mine, "x", size.times, spent)
+    memory = f"{against}: {theirs.megabytes:.0f} MB"
+    yield Figure(f"{what}: peak memory", ours.megabytes, "MB", 200, memory, at_most=True)
+
+
+def _fill(count: int, after: int) -> None:
+    """More decisions, and what they are worth."""
+    fill(count, after)
+    as_of = datetime.combine(NIGHT, time(0, tzinfo=UTC))
+    reward_night(NAME, _config().rewards, NIGHT, as_of, run_id=RUN)
+    tidy("overnight.rewards")
+
+
+def _apart(work: Callable[[Path], Exported], folder: Path) -> Exported:
+    """In a process of its own, so that its peak of memory is its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, folder).result()
+
+
+def _ours(folder: Path) -> Exported:
+    """As a snapshot, with manifest and digest."""
+    made: list[Snapshot] = []
+    seconds = cpu_seconds(
+        lambda: made.append(collect(_config(), folder / "ours", lambda _share, _words: None))
+    )
+    return Exported(made[0].counts["rows"], seconds, _peak())
+
+
+def _usual(folder: Path) -> Exported:
+    counts: list[int] = []
+    seconds = cpu_seconds(lambda: counts.append(_fetch_all(folder / "usual.jsonl")))
+    return Exported(counts[0], seconds, _peak())
+
+
+def _fetch_all(path: Path) -> int:
+    with Session(engine()) as session:
+        rows = session.connection().execute(text(USUAL), {"agent": AGENT}).fetchall()
+        examples = [_example(row) for row in rows]
+    with path.open("w", encoding="utf-8") as file:
+        for example in examples:
+            file.write(json.dumps(example) + "\n")
+    return len(examples)
+
+
+def _example(row: Any) -> dict[str, Any]:
+    decision, state, action, total, confidence, item, opus, feedback, components, at = row
+    return {
+        "prompt": render(AGENT, state),
+        "completion": json.dumps(action),
+        "reward": total,
+        "confidence": confidence,
+        "metadata": {
+            "decisionId": decision,
+            "itemId": item,
+            "opusId": opus,
+            "userFeedback": feedback,
+            "rewardComponents": components,
+            "createdAt": at.isoformat(),
+        },
+    }
+
+
+def _peak() -> float:
+    """Megabytes that this process has had at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _config() -> DecisionAgentsConfig:
+    overrides = {
+        "slot": AGENT.lower(),
+        "export.limit": None,
+        "source": {"name": SOURCE, "kind": "postgresql"},
+    }
+    return load_config(DecisionAgentsConfig, NAME, "default", overrides)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
