@@ -15,8 +15,9 @@ from core.store.engine import connection
 from core.store.ledger import open_ledger
 from core.store.registry import record_run, record_snapshot
 from core.use_cases.decision_agents.config import DESK, DecisionAgentsConfig
-from core.use_cases.decision_agents.desk import desk_rows, end_of, write_desk
+from core.use_cases.decision_agents.desk import desk_rows, end_of
 from core.use_cases.decision_agents.desk_rules import RULES
+from core.use_cases.decision_agents.gathering import gather
 from core.use_cases.decision_agents.groups import INCOMPLETE, KNOWN, NO_TRUTH, TWICE, groups
 from core.use_cases.decision_agents.rows import collect, remember, reward, split_of
 
@@ -32,6 +33,10 @@ def configured(**overrides) -> DecisionAgentsConfig:
 
 def nothing(_share, _words):
     """Progress that nobody watches."""
+
+
+def written(config):
+    return gather(config, None, nothing)
 
 
 def collected(config, folder: Path):
@@ -72,10 +77,10 @@ def test_users_want_what_the_rule_says_save_for_the_noise():
 
 def test_the_next_night_writes_only_what_became_known(database):
     """What is unchanged is unchanged, late feedback and components come in, and the same night again changes nothing."""
-    first, second = write_desk(configured()), write_desk(configured())
+    first, second = written(configured()), written(configured())
     assert (first.read, first.unchanged) == (first.written, 0)
     assert (second.written, second.unchanged) == (0, first.read)
-    later = write_desk(configured(as_of=DAY + timedelta(days=1)))
+    later = written(configured(as_of=DAY + timedelta(days=1)))
     new = 24 * len(RULES)
     assert later.read == first.read
     assert new < later.written < later.read
@@ -133,7 +138,7 @@ def test_nothing_to_read_says_what_to_do(database, tmp_path):
         DataError, match=r"'desk' has no FILER decision to train on, nor any other: import or record"
     ):
         collect(configured(), tmp_path / "none", nothing)
-    write_desk(configured())
+    written(configured())
     with pytest.raises(DataError, match=r"\(no reward: 144\): compute rewards of version demo first"):
         collect(configured(), tmp_path / "none", nothing)
 
