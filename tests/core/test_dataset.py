@@ -6,7 +6,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from core.dataset import ScoredGroup, Snapshot, export_jsonl, read_rows, write_snapshot
+from core.dataset import Encoded, ScoredGroup, Snapshot, export_jsonl, read_rows, write_snapshot
 from core.errors import DataError, SnapshotError, StorageError
 
 ROWS = [
@@ -102,3 +102,13 @@ def test_a_group_has_one_value_a_completion():
     with pytest.raises(ValidationError, match="1 weights for 2 completions"):
         ScoredGroup(id="a", prompt="", completions=("x", "y"), weights=(1.0,))
     assert ScoredGroup(id="a", prompt="", completions=("x", "y"), rewards=(None, 1.0)).rewards == (None, 1.0)
+
+
+def test_rows_that_were_written_by_their_maker_are_counted_and_read_like_others(tmp_path):
+    """The same lines give the same digest, however they came."""
+    rows = [{"a": 1, "id": "x", "split": "train"}, {"a": None, "id": "y", "split": "test"}]
+    ready = [Encoded(json.dumps(row, separators=(",", ":")).encode() + b"\n", row["split"]) for row in rows]
+    written = write_snapshot(tmp_path / "ready", "rows", ready)
+    plain = write_snapshot(tmp_path / "plain", "rows", rows)
+    assert (written.sha256, written.counts) == (plain.sha256, {"rows": 2, "train": 1, "test": 1})
+    assert list(read_rows(written)) == rows

@@ -1,13 +1,17 @@
 """What an agent is asked follows from the state alone, whatever shape an app gives it."""
 
 import json
+import math
 from datetime import UTC, datetime
 
 import pytest
 
 from core.config import load_config
+from core.dataset import ScoredGroup
 from core.decision import AgentType
+from core.errors import ConfigError
 from core.store.rewarded import Rewarded
+from core.training.rewarding import reward_of
 from core.use_cases.decision_agents.answers import read_answer, reward_of_answers, score, truth_of
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 from core.use_cases.decision_agents.prompts import FORMATTERS, render
@@ -151,3 +155,24 @@ def test_a_group_gives_back_the_line_that_apps_know(config):
         "createdAt",
     }
     assert scored(known)["rewards"] == [0.875]
+
+
+def test_the_settings_reward_of_online_answers_is_found(config):
+    """Training imports it by its name; a text has lost its end, and an unknown truth gives no number."""
+    reward = reward_of(config.ppo.online, "<end>")
+    known = {"truth": '{"opus":"A"}'}
+    row = ScoredGroup(id="r", prompt="p", metadata=known)
+    assert reward(row, ['{"opus":"A"}', '{"opus":"B"}', "A"]) == [1.0, 0.0, 0.0]
+    assert all(map(math.isnan, reward(row.model_copy(update={"metadata": {"truth": None}}), ["{}"])))
+
+
+@pytest.mark.parametrize(("slot", "tokens"), [("filer", 64), ("prioritizer", 256)])
+def test_answers_are_as_long_as_the_agent_may(slot, tokens):
+    """Online ones too, unless the settings say otherwise."""
+    found = load_config(DecisionAgentsConfig, "decision_agents", "default", {"slot": slot})
+    assert found.limits.completion == found.ppo.online.sampling.max_tokens == tokens
+    given = {"slot": slot, "ppo.online.sampling.max_tokens": 9}
+    told = load_config(DecisionAgentsConfig, "decision_agents", "default", given)
+    assert told.ppo.online.sampling.max_tokens == 9
+    with pytest.raises(ConfigError, match="'clerk' is no agent type: choose one of filer, librarian"):
+        load_config(DecisionAgentsConfig, "decision_agents", "default", {"slot": "clerk"})
