@@ -58,9 +58,13 @@ def contents(folder):
         (
             fantasy_draft,
             ("dmeo",),
-            "'preset': Input should be 'default', 'demo', 'high_quality' or 'small_gpu' (got",
+            "'preset': Input should be 'default', 'demo', 'high_quality', 'small_gpu' or 'debian' (got 'dmeo')",
         ),
-        (train, ("poker", "sft", "demo"), "'use_case': Input should be 'fantasy_draft' (got 'poker')"),
+        (
+            train,
+            ("poker", "sft", "demo"),
+            "'use_case': Input should be 'fantasy_draft' or 'decision_agents' (got 'poker')",
+        ),
         (
             train,
             ("fantasy_draft", "orpo", "demo"),
