@@ -136,7 +136,7 @@ def reward_objects(count: int, spec: RewardSpec) -> None:
 def _worth(scorer: Scorer, agent_type: str, components: dict[str, Any], feedback: str | None) -> float:
     now = datetime.now(UTC)
     reward = scorer.score(agent_type, components, feedback, created_at=now, outcome_at=None, as_of=now)
-    return 0.0 if reward is None else reward.total
+    return reward.total or 0.0
 
 
 def _values(row: Logged) -> dict[str, Any]:

@@ -69,6 +69,11 @@ class RewardSpec(Settings):
         groups = self.weights[agent_type].items()
         return [(group, name, weight) for group, weights in groups for name, weight in weights.items()]
 
+    @property
+    def last_deadline(self) -> timedelta:
+        """How long after a decision something of its reward may still come."""
+        return timedelta(days=max(self.deadline_days.model_dump().values()))
+
     def stored(self) -> dict[str, Any]:
         """The same as a document whose key order says nothing: jsonb keeps none."""
         rest = self.model_dump(mode="json", exclude={"weights"})
@@ -94,9 +99,9 @@ class Reward(NamedTuple):
     status: Literal["pending", "final"]
     components: list[Part]
     """In the order of the spec."""
-    total: float
-    """The weighted sum of what was observed, clamped to [-5, 5]."""
-    normalized: float
+    total: float | None
+    """The weighted sum of what was observed, clamped to [-5, 5]; None where nothing was, which is no reward of 0."""
+    normalized: float | None
     """clamp((total + 2) / 4) in [0, 1]."""
     due_at: datetime | None
     """The next deadline of a component that is awaited."""
@@ -118,8 +123,8 @@ class Scorer:
         created_at: datetime,
         outcome_at: datetime | None,
         as_of: datetime,
-    ) -> Reward | None:
-        """A decision's reward as of a moment; None where nothing of it is known, which is no reward of 0.
+    ) -> Reward:
+        """A decision's reward as of a moment.
 
         What is missing is awaited until its group's deadline, or until the outcome is there. Raises: Unreadable for
         an agent type without weights, and for a component that is no finite number.
@@ -131,7 +136,8 @@ class Scorer:
         if kinds != FLOATS:
             values = _numbers(plan, values)
             if kinds == {NoneType}:
-                return None
+                parts, due_at = _awaited(plan, values, created_at, outcome_at, as_of)
+                return Reward("final" if due_at is None else "pending", parts, None, None, due_at)
         total = 0.0
         if NoneType not in kinds:
             for product in map(mul, plan.weights, values):
@@ -145,26 +151,10 @@ class Scorer:
                 raise _not_finite(plan, values)
             total = math.copysign(LARGEST, total)
         if NoneType not in kinds:
-            parts: list[Part] = list(zip(plan.names, values, plan.observed))  # noqa: B905
+            parts = list(zip(plan.names, values, plan.observed))  # noqa: B905
             return Reward("final", parts, total, normalize(total), None)
         parts, due_at = _awaited(plan, values, created_at, outcome_at, as_of)
         return Reward("final" if due_at is None else "pending", parts, total, normalize(total), due_at)
-
-
-def score(
-    spec: RewardSpec,
-    agent_type: str,
-    components: Mapping[str, Any] | None,
-    feedback: str | None,
-    *,
-    created_at: datetime,
-    outcome_at: datetime | None,
-    as_of: datetime,
-) -> Reward | None:
-    """One decision's reward: as `Scorer.score`, for whoever has few."""
-    return Scorer(spec).score(
-        agent_type, components, feedback, created_at=created_at, outcome_at=outcome_at, as_of=as_of
-    )
 
 
 def normalize(total: float) -> float:

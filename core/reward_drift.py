@@ -47,7 +47,8 @@ def drifts(tonight: Mapping[str, Stratum], before: Mapping[str, Stratum]) -> lis
 
 
 def _pairs(tonight: Stratum, before: Stratum) -> Iterator[tuple[str, Distribution, Distribution]]:
-    yield TOTAL, tonight.total, before.total
+    if tonight.total and before.total:
+        yield TOTAL, tonight.total, before.total
     for name, now in tonight.components.items():
         if name in before.components:
             yield name, now, before.components[name]

@@ -16,6 +16,10 @@ BINS = 20
 """Components are counted over [-1, 1], totals over [-5, 5]; what lies outside is in the first or last bin."""
 
 
+NOTHING = ", nothing known"
+"""Behind the status of a reward that has no value."""
+
+
 class Distribution(Record):
     """The values of one component: their number, mean and spread, and how many lie in each of 20 bins."""
 
@@ -49,7 +53,8 @@ class Stratum(Record):
     pending: Mapping[str, int] = {}
     missed: Mapping[str, int] = {}
     components: Mapping[str, Distribution] = {}
-    total: Distribution
+    total: Distribution | None = None
+    """None where nothing is known of any."""
 
     def __add__(self, other: Self) -> Self:
         components = dict(self.components)
@@ -60,7 +65,7 @@ class Stratum(Record):
             pending=dict(Counter(self.pending) + Counter(other.pending)),
             missed=dict(Counter(self.missed) + Counter(other.missed)),
             components=components,
-            total=self.total + other.total,
+            total=self.total + other.total if self.total and other.total else self.total or other.total,
         )
 
 
@@ -84,9 +89,12 @@ class Moments:
         if gathered is None:
             gathered = self._gathered[agent_type] = _Gathered([name for name, _, _ in reward.components])
         gathered.values.extend([value for _, value, _ in reward.components])
-        gathered.totals.append(reward.total)
+        if reward.total is None:
+            gathered.nothing[reward.status + NOTHING] += 1
+        else:
+            gathered.totals.append(reward.total)
         if reward.due_at is not None:
-            gathered.awaited += 1
+            gathered.awaited += reward.total is not None
             gathered.pending.update(name for name, _, status in reward.components if status == "pending")
 
     def strata(self) -> dict[str, Stratum]:
@@ -100,6 +108,7 @@ class _Gathered:
     values: list[float | None] = field(default_factory=list)
     totals: list[float] = field(default_factory=list)
     awaited: int = 0
+    nothing: Counter[str] = field(default_factory=Counter)
     pending: Counter[str] = field(default_factory=Counter)
 
 
@@ -113,7 +122,7 @@ def _stratum(gathered: _Gathered) -> Stratum:
     found = zip(gathered.names, values_R_C.T, counts_C, strict=True)
     final = len(gathered.totals) - gathered.awaited
     return Stratum(
-        statuses=_present({"final": final, "pending": gathered.awaited}),
+        statuses=_present({"final": final, "pending": gathered.awaited, **gathered.nothing}),
         pending=dict(gathered.pending),
         missed=_present(missed),
         components={
@@ -121,7 +130,7 @@ def _stratum(gathered: _Gathered) -> Stratum:
             for name, values_R, count in found
             if count
         },
-        total=_distribution(np.array(gathered.totals), LARGEST),
+        total=_distribution(np.array(gathered.totals), LARGEST) if gathered.totals else None,
     )
 
 

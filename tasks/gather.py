@@ -38,13 +38,14 @@ def report_gathered(run: Run, gathered: Accounting) -> str:
 
 @task(name="rewards", **RETRIES | {"retry_condition_fn": may_pass_or_free})
 def rewards(run: Run) -> LedgerWork:
-    """Bring the use case's part of the ledger up to what is known now."""
-    spec, known_until = run.use_case.rewards, run.use_case.known_until
-    if spec is None or known_until is None:
+    """Bring the rewards of the run's source up to what is known now."""
+    spec, known_until, rows_of = run.use_case.rewards, run.use_case.known_until, run.use_case.rows_of
+    if spec is None or known_until is None or rows_of is None:
         raise ConfigError(f"{run.use_case.name} keeps no rewards in the store")
     wanted: RewardSpec = spec(run.config)
     show = progress("rewards")
-    with open_ledger(run.use_case.name, wanted, known_until(run.config), run_id=run.id) as ledger:
+    moment, source = known_until(run.config), rows_of(run.config)
+    with open_ledger(run.use_case.name, wanted, moment, run_id=run.id, rows_of=source) as ledger:
         return ledger.compute(lambda so_far: _tell(so_far, show))
 
 

@@ -17,7 +17,7 @@ class Backfill(Record):
     until: date
     before: tuple[Day, ...]
     after: tuple[Day, ...]
-    """What has no component yet, or can't be used, lacks its reward still."""
+    """What can't be used lacks its reward still."""
     work: LedgerWork
 
 

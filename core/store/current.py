@@ -1,15 +1,17 @@
 """Which model an app should use now, and what it writes down with each decision. Light to import: apps ask for it."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
-from core.config import CONFIGS, merge, presets, read_yaml
-from core.errors import ConfigError
+from core.config import load_config
 from core.exporting.aliases import alias_name, releases_folder
 from core.record import Record
 from core.store.engine import transaction
-from core.store.tables import ChampionRow, CheckpointRow, ReleaseRow
+from core.store.tables import ChampionRow, CheckpointRow, PromotionRow, ReleaseRow
+
+if TYPE_CHECKING:
+    from core.use_case import UseCaseConfig
 
 BASE = "base"
 SHORT = 12
@@ -50,13 +52,13 @@ class CurrentModel(Record):
 def current_model(use_case: str, slot: str = "default", *, preset: str = "default") -> CurrentModel:
     """The champion of a slot; before there is one, the untrained model that a preset of the use case names.
 
-    Raises: ConfigError when there is neither; StoreError; RecordError when the tables are not there yet (any run, or
+    Raises: ConfigError for a use case, slot or preset that there is not; StoreError; RecordError when the tables are not there yet (any run, or
     `python -m core.store.migrate`, makes them).
     """
     with transaction() as session:
         holder = session.get(ChampionRow, (use_case, slot))
         if holder is None:
-            return _untrained(session, use_case, slot, preset)
+            return _without_champion(use_case, slot, preset)
         trained = session.get_one(CheckpointRow, holder.checkpoint)
         release = session.get(ReleaseRow, holder.release) if holder.release else None
     return CurrentModel(
@@ -72,19 +74,42 @@ def current_model(use_case: str, slot: str = "default", *, preset: str = "defaul
     )
 
 
+def policy_versions(use_case: str, slot: str) -> dict[str, int]:
+    """The models that a slot has had, by the version that decisions name: 'base' is 0, each one promoted the next number.
+
+    Raises: StoreError.
+    """
+    query = (
+        select(PromotionRow.candidate)
+        .where(
+            col(PromotionRow.use_case) == use_case,
+            col(PromotionRow.slot) == slot,
+            col(PromotionRow.action) == "promoted",
+        )
+        .order_by(col(PromotionRow.id))
+    )
+    with transaction() as session:
+        promoted = dict.fromkeys(session.exec(query))
+    return {BASE: 0} | {sha256[:SHORT]: number for number, sha256 in enumerate(promoted, 1)}
+
+
 def version_of(kind: str, sha256: str) -> str:
     """How decisions name the model that made them."""
     return BASE if kind == "base" else sha256[:SHORT]
 
 
-def _untrained(session: Session, use_case: str, slot: str, preset: str) -> CurrentModel:
-    name = _named_in(use_case, preset)
+def _without_champion(use_case: str, slot: str, preset: str) -> CurrentModel:
+    config = _configured(use_case, slot, preset)
+    if config.slot != slot:  # spelt as apps spell it
+        return current_model(use_case, config.slot, preset=preset)
+    name = config.model
     query = (
         select(CheckpointRow)
         .where(col(CheckpointRow.kind) == "base", col(CheckpointRow.base_model) == name)
         .order_by(col(CheckpointRow.created_at).desc())
     )
-    read = session.exec(query).first()
+    with transaction() as session:
+        read = session.exec(query).first()
     return CurrentModel(
         use_case=use_case,
         slot=slot,
@@ -97,18 +122,11 @@ def _untrained(session: Session, use_case: str, slot: str, preset: str) -> Curre
     )
 
 
-def _named_in(use_case: str, preset: str) -> str:
-    """The model that a preset names, read without the use case's own code. Raises: ConfigError."""
-    folder = CONFIGS / use_case
-    if preset not in presets(use_case) or not (folder / "default.yaml").is_file():
-        raise ConfigError(
-            f"there is no configs/{use_case}/{preset}.yaml that names a model, and '{use_case}' has no champion: "
-            "correct the use case or the preset"
-        )
-    values: dict[str, Any] = {}
-    for name in dict.fromkeys(("default", preset)):
-        values = merge(values, read_yaml(folder / f"{name}.yaml"))
-    return str(values["model"])
+def _configured(use_case: str, slot: str, preset: str) -> "UseCaseConfig":
+    """A preset's settings for a slot, which it spells as the use case does. Raises: ConfigError for one there is not."""
+    from core.use_cases import use_case_named  # noqa: PLC0415  (seconds to import, and needed until the first promotion only)
+
+    return load_config(use_case_named(use_case).config, use_case, preset, {"slot": slot})
 
 
 def _files(details: dict[str, Any], name: str) -> tuple[ServedFiles, ...]:

@@ -82,12 +82,13 @@ def open_ledger(
     as_of: datetime,
     *,
     run_id: str,
+    rows_of: str | None = None,
 ) -> Iterator[OpenLedger]:
-    """A use case's rewards by one version, for this process alone.
+    """A use case's rewards by one version, for this process alone; `rows_of` keeps to the decisions of one source.
 
     Raises: BusyError when another run is at it, ConfigError when the version stands for another spec, StoreError.
     """
     with lease(f"rewards {use_case}", run_id) as alone:
         with connection() as held:
             number = spec_number(held, use_case, spec)
-        yield OpenLedger(Ledger(use_case, number, Scorer(spec), as_of, run_id=run_id), alone)
+        yield OpenLedger(Ledger(use_case, number, Scorer(spec), as_of, rows_of=rows_of, run_id=run_id), alone)

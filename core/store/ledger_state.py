@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import psycopg
 
 from core.record import Record
+from core.reward_moments import NOTHING
 from core.statistics import rank_correlation
 from core.store.engine import connection
 from core.store.reward_specs import version_before
@@ -18,8 +19,9 @@ class StatusCount(Record):
 
     agent_type: str
     status: str
+    """'pending' or 'final'; ', nothing known' where there is no value yet, or was none until the last deadline."""
     count: int
-    mean_normalized: float
+    mean_normalized: float | None
 
 
 class Unused(Record):
@@ -55,14 +57,14 @@ class Day(Record):
 def status_counts(spec: int) -> list[StatusCount]:
     """All rewards by one version, by agent type and status. Raises: StoreError."""
     query = """
-        SELECT d.agent_type, r.status, count(*), avg(r.normalized)
+        SELECT d.agent_type, r.status || CASE WHEN r.total IS NULL THEN %s ELSE '' END, count(*), avg(r.normalized)
         FROM overnight.rewards r JOIN overnight.decisions d ON d.number = r.subject
         WHERE r.spec = %s GROUP BY 1, 2 ORDER BY 1, 2
     """
     with connection() as held:
         return [
             StatusCount(agent_type=agent, status=status, count=count, mean_normalized=mean)
-            for agent, status, count, mean in held.execute(query, (spec,))
+            for agent, status, count, mean in held.execute(query, (NOTHING, spec))
         ]
 
 
@@ -126,7 +128,7 @@ def _pairs(held: psycopg.Connection, before: int, spec: int) -> dict[str, list[t
         SELECT d.agent_type, old.total, new.total
         FROM overnight.rewards old JOIN overnight.rewards new USING (subject)
             JOIN overnight.decisions d ON d.number = old.subject
-        WHERE old.spec = %s AND new.spec = %s AND old.subject %% %s = 0
+        WHERE old.spec = %s AND new.spec = %s AND old.total IS NOT NULL AND new.total IS NOT NULL AND old.subject %% %s = 0
     """
     pairs: dict[str, list[tuple[float, float]]] = {}
     for agent, old, new in held.execute(query, (before, spec, 1 + count // COMPARED)):

@@ -59,8 +59,9 @@ class RewardRow(StoredRow, table=True):
     """Number of a decision, a trajectory or a rating, as the spec's use case has them."""
     status: str
     components: list[Any] = Field(sa_type=JSONB)
-    total: float = Field(sa_type=Double)
-    normalized: float = Field(sa_type=Double)
+    total: float | None = Field(default=None, sa_type=Double)
+    """NULL while nothing of it is known: no reward of 0."""
+    normalized: float | None = Field(default=None, sa_type=Double)
     revision: int = Field(sa_type=BigInteger)
     due_at: datetime | None = None
     code: str

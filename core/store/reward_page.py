@@ -24,7 +24,7 @@ FETCHED = 2_000
 COLUMNS = ("spec", "subject", "status", "components", "total", "normalized", "revision", "due_at", "code")
 TYPES = ("int4", "int8", "text", "jsonb", "float8", "float8", "int8", "timestamptz", "text")
 CODE_HERE = CODE[:12]
-NO_COMPONENTS, NO_WEIGHTS = "no_components", "no_weights"
+NO_WEIGHTS = "no_weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Ledger:
     """Only decisions made from then on."""
     until: datetime | None = None
     """Only decisions made before."""
+    rows_of: str | None = None
+    """Only decisions of this source."""
     run_id: str | None = None
 
     @property
@@ -61,7 +63,7 @@ class Page:
     accounting: Accounting = field(default_factory=Accounting)
     moments: Moments = field(default_factory=Moments)
     changed: list[int] = field(default_factory=list)
-    """Subjects that had a reward, and now have another total or none."""
+    """Subjects that had a reward and are others now: the decision itself, its total, or that it has one."""
 
 
 @dataclass(slots=True)
@@ -71,7 +73,7 @@ class Scored:
     first: list[tuple[Any, ...]] = field(default_factory=list)
     again: list[tuple[Any, ...]] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
-    """Subjects whose total was another."""
+    """Subjects that had a reward, of another total or another state of the decision."""
     gone: list[int] = field(default_factory=list)
     """Of the subjects without a reward, those that had one."""
     unusable: list[tuple[int, str, str, bytes]] = field(default_factory=list)
@@ -112,8 +114,9 @@ def _due(held: psycopg.Connection, ledger: Ledger, after: int) -> Iterator[tuple
         "largest": LARGEST,
         "since": ledger.since,
         "until": ledger.until,
+        "rows_of": ledger.rows_of,
     }
-    window = ledger.since is not None or ledger.until is not None
+    window = any(value is not None for value in (ledger.since, ledger.until, ledger.rows_of))
     with held.cursor("due", binary=True) as cursor:
         cursor.itersize = FETCHED
         yield from cursor.execute(DUE_IN_WINDOW if window else DUE, parameters)
@@ -122,7 +125,18 @@ def _due(held: psycopg.Connection, ledger: Ledger, after: int) -> Iterator[tuple
 def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
     """Rows as they come, so that only what is written of them is held in memory."""
     scored = Scored()
-    for number, revision, agent_type, feedback, oversize, components, created_at, outcome_at, before in rows:
+    for (
+        number,
+        revision,
+        agent_type,
+        feedback,
+        oversize,
+        components,
+        created_at,
+        outcome_at,
+        known,
+        total,
+    ) in rows:
         scored.read += 1
         scored.last = number
         reward: Reward | None = None
@@ -136,19 +150,17 @@ def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
                     outcome_at=outcome_at,
                     as_of=ledger.as_of,
                 )
-                if reward is None:
-                    scored.skipped[NO_COMPONENTS] += 1
             else:
                 scored.skipped[NO_WEIGHTS] += 1
         except Unreadable as why:
             scored.unusable.append((number, why.reason, str(why), (components or "").encode()))
         if reward is not None:
             row = _row(ledger.spec, number, revision, reward)
-            (scored.first if before is None else scored.again).append(row)
-            if before is not None and before != reward.total:
+            (scored.first if known is None else scored.again).append(row)
+            if known is not None and (known != revision or total != reward.total):
                 scored.changed.append(number)
             scored.moments.add(agent_type, reward)
-        elif before is not None:
+        elif known is not None:
             scored.gone.append(number)
     return scored
 
@@ -209,15 +221,16 @@ LARGEST = 16 * 1024
 """Bytes that the components of one decision may take in the table: numbers of some ten components take a few hundred."""
 _WINDOW = sql.SQL("""
     AND d.created_at >= coalesce(%(since)s, '-infinity'::timestamptz) AND d.created_at < coalesce(%(until)s, 'infinity'::timestamptz)
+    AND d.source = coalesce(%(rows_of)s, d.source)
 """)
 _DUE = """
-    (SELECT {columns}, r.total
+    (SELECT {columns}, r.revision AS known, r.total
      FROM overnight.decisions d LEFT JOIN overnight.rewards r
          ON r.spec = %(spec)s AND r.subject = d.number AND r.subject > %(after)s
      WHERE d.number > %(after)s AND r.revision IS DISTINCT FROM d.revision {window}
      ORDER BY d.number LIMIT %(page)s)
     UNION ALL
-    (SELECT {columns}, r.total
+    (SELECT {columns}, r.revision AS known, r.total
      FROM overnight.rewards r JOIN overnight.decisions d ON d.number = r.subject AND d.revision = r.revision
      WHERE r.spec = %(spec)s AND r.status = 'pending' AND r.due_at <= %(as_of)s AND r.subject > %(after)s {window}
      ORDER BY d.number LIMIT %(page)s)

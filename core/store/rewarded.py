@@ -50,6 +50,9 @@ class Rewarded(NamedTuple):
     """As JSON text: who passes them on needs no more."""
     total: float | None
     normalized: float | None
+    session_length: int | None
+    """Decisions of this agent type in its session, asked for or not; 0 where the session lacks a step, whosever it was,
+    None without a session."""
 
 
 COLUMNS: dict[str, str] = {
@@ -71,23 +74,34 @@ COLUMNS: dict[str, str] = {
     "d.components::text": "text",
     "r.total": "float8",
     "r.normalized": "float8",
+    "s.length": "int8",
 }
 """Where the values of a `Rewarded` come from, in their order, with their types."""
 FIRST = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+SCORED = (
+    "FROM overnight.decisions d LEFT JOIN overnight.rewards r ON r.subject = d.number AND r.spec = %(spec)s"
+)
 ASKED = """
-    FROM overnight.decisions d LEFT JOIN overnight.rewards r ON r.subject = d.number AND r.spec = %(spec)s
     WHERE d.source = %(source)s AND d.agent_type = %(agent_type)s
         AND (%(before)s::timestamptz IS NULL OR d.created_at < %(before)s)
 """
 REASON = """
-    CASE WHEN r.subject IS NULL AND %(min_reward)s::float8 IS NOT NULL THEN 'no reward'
-        WHEN r.status = 'pending' AND NOT %(pending)s THEN 'reward pending'
+    CASE WHEN r.status = 'pending' AND NOT %(pending)s THEN 'reward pending'
+        WHEN r.total IS NULL AND %(min_reward)s::float8 IS NOT NULL THEN 'no reward'
         WHEN r.total < %(min_reward)s::float8 THEN 'below min_reward'
         WHEN d.feedback IS NULL AND %(require_feedback)s THEN 'no feedback' END
 """
-COUNT = f"SELECT {REASON} AS reason, count(*) {ASKED} GROUP BY 1"
+COUNT = f"SELECT {REASON} AS reason, count(*) {SCORED} {ASKED} GROUP BY 1"
+SESSIONS = """
+    SELECT session_id, CASE WHEN count(step) = 0 OR count(*) = max(step) - min(step) + 1
+        THEN count(*) FILTER (WHERE agent_type = %(agent_type)s) ELSE 0 END AS length
+    FROM overnight.decisions
+    WHERE source = %(source)s AND session_id IS NOT NULL AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s)
+    GROUP BY 1
+"""
 ROWS = f"""
-    SELECT {", ".join(COLUMNS)} {ASKED} AND {REASON} IS NULL
+    WITH s AS ({SESSIONS})
+    SELECT {", ".join(COLUMNS)} {SCORED} LEFT JOIN s ON s.session_id = d.session_id {ASKED} AND {REASON} IS NULL
     ORDER BY d.created_at DESC, d.external_id COLLATE "C" LIMIT %(limit)s
 """
 

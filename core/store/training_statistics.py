@@ -8,7 +8,7 @@ from core.store.rewarded import known_spec
 
 COUNTS = """
     SELECT d.agent_type, count(*), count(d.feedback),
-        count(*) FILTER (WHERE r.status = 'pending'), count(*) FILTER (WHERE r.status = 'final'),
+        count(*) FILTER (WHERE r.status = 'pending'), count(r.total) FILTER (WHERE r.status = 'final'),
         avg(r.total) FILTER (WHERE r.status = 'final'), avg(r.normalized) FILTER (WHERE r.status = 'final')
     FROM overnight.decisions d LEFT JOIN overnight.rewards r ON r.subject = d.number AND r.spec = %s
     WHERE d.source = %s GROUP BY 1
@@ -24,6 +24,7 @@ class AgentStatistics(Record):
     pending: int = 0
     """Whose reward waits for a component."""
     final: int = 0
+    """Whose reward is known; of which nothing became known until the last deadline is none."""
     mean_reward: float | None = None
     """Of the raw total, in [-5, 5]."""
     mean_normalized: float | None = None

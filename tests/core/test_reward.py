@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.decision import AgentType, Feedback, Unreadable
-from core.reward import DeadlineDays, RewardSpec, Scorer, normalize, score
+from core.reward import DeadlineDays, RewardSpec, Scorer, normalize
 from core.reward_weights import FeedbackValues, Group
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -30,7 +30,7 @@ FILER = {
 
 def worth(components=None, feedback=None, *, days=0.0, agent="FILER", outcome_at=None, spec=SPEC):
     as_of = AT + timedelta(days=days)
-    return score(spec, agent, components, feedback, created_at=AT, outcome_at=outcome_at, as_of=as_of)
+    return Scorer(spec).score(agent, components, feedback, created_at=AT, outcome_at=outcome_at, as_of=as_of)
 
 
 def test_a_whole_decision_is_its_weighted_sum():
@@ -113,7 +113,7 @@ def test_after_the_outcome_nothing_more_of_it_is_awaited():
 
 
 def test_a_decision_that_nothing_is_known_of_has_no_reward():
-    """None, not 0."""
+    """None, not 0: awaited until its last deadline, and then for good."""
     for components in (
         None,
         {},
@@ -121,7 +121,12 @@ def test_a_decision_that_nothing_is_known_of_has_no_reward():
         {"delayed": {"completionSuccess": None}},
         {"other": {"x": 1}},
     ):
-        assert worth(components, days=400) is None
+        soon, late = worth(components, days=1), worth(components, days=400)
+        assert (soon.total, soon.normalized, soon.status) == (None, None, "pending")
+        assert soon.due_at == AT + timedelta(days=7)
+        assert (late.total, late.normalized, late.status, late.due_at) == (None, None, "final", None)
+        assert {status for _, _, status in late.components} == {"missed"}
+    assert SPEC.last_deadline == timedelta(days=90)
     assert worth(None, "IGNORED").total == 0.0
 
 

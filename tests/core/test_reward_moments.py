@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.reward import RewardSpec, score
+from core.reward import RewardSpec, Scorer
 from core.reward_moments import Moments, Stratum, merged
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ def rewards(count):
             "reworkPenalty": draw.choice((-3, 0.5, 1.0, None)),
         }
         days = draw.choice((1, 40))
-        yield score(SPEC, "FILER", {"delayed": delayed}, None, created_at=AT, outcome_at=None, as_of=AT + timedelta(days=days))  # fmt: skip
+        yield Scorer(SPEC).score("FILER", {"delayed": delayed}, None, created_at=AT, outcome_at=None, as_of=AT + timedelta(days=days))  # fmt: skip
 
 
 def strata(found):
@@ -71,3 +71,22 @@ def test_what_is_awaited_and_what_was_missed_is_counted():
         assert stratum.missed.get(name, 0) == names.count((name, "missed"))
     assert "userFeedback" not in stratum.components
     assert Stratum.model_validate(stratum.model_dump(mode="json")) == stratum
+
+
+def test_a_reward_without_a_value_counts_by_its_status_alone():
+    """No 0 among the totals; a stratum of nothing else has none, and adds up with one that has."""
+    nothing = [
+        Scorer(SPEC).score(
+            "FILER", None, None, created_at=AT, outcome_at=None, as_of=AT + timedelta(days=days)
+        )
+        for days in (1, 400)
+    ]
+    known = strata(rewards(5))
+    alone = strata(nothing)["FILER"]
+    assert alone.statuses == {"pending, nothing known": 1, "final, nothing known": 1}
+    assert alone.total is None
+    assert alone.components == {}
+    both = merged(known, {"FILER": alone})["FILER"]
+    assert both.total == known["FILER"].total
+    assert merged({"FILER": alone}, known)["FILER"].total == known["FILER"].total
+    assert sum(both.statuses.values()) == 7

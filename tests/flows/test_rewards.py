@@ -57,9 +57,9 @@ def test_a_night_is_computed_and_told(prefect_server, home, database):
     assert state.is_completed(), state.message
     report = (home / "runs" / str(state.state_details.flow_run_id) / "report.md").read_text()
     assert "| read | 40 |" in report
-    assert "| written | 38 |" in report
+    assert "| written | 39 |" in report
     assert "| quarantined: bad_component | 1 |" in report
-    assert "| skipped: no_components | 1 |" in report
+    assert "| FILER | final, nothing known | 1 | 1 | – |" in report
     assert "app d3: component findability is 'high', not a number" in report
     assert "data:image/png;base64," in report
     assert asked("SELECT status, use_case FROM overnight.runs") == [("completed", "decision_agents")]
@@ -70,13 +70,13 @@ def test_a_night_is_computed_and_told(prefect_server, home, database):
 
     again = nightly("default", return_state=True)
     report = (home / "runs" / str(again.state_details.flow_run_id) / "report.md").read_text()
-    assert "| read | 2 |" in report
+    assert "| read | 1 |" in report
     assert "| written | 0 |" in report
 
 
 def test_a_second_run_at_once_leaves_it_to_the_first(prefect_server, home, database):
-    """It ends as completed, and says who is at it; so does a backfill."""
-    decisions(5)
+    """It ends as completed, and says who is at it; so does a backfill, which does the days it is given."""
+    decisions(20)
     with lease("rewards decision_agents", "the first"):
         for state in (
             nightly("default", return_state=True),
@@ -86,9 +86,9 @@ def test_a_second_run_at_once_leaves_it_to_the_first(prefect_server, home, datab
             assert "already running: 'rewards decision_agents' is held by the first" in state.message
     assert asked("SELECT count(*) FROM overnight.rewards") == [(0,)]
     backfill(date(2025, 1, 1), date(2025, 1, 1), "default")
-    assert asked("SELECT count(*) FROM overnight.rewards") == [(4 - 1,)]
+    assert asked("SELECT count(*) FROM overnight.rewards") == [(11,)]
     backfill()
-    assert asked("SELECT count(*) FROM overnight.rewards") == [(3,)]
+    assert asked("SELECT count(*) FROM overnight.rewards") == [(19,)]
     refused = backfill(date(2025, 1, 2), date(2025, 1, 1), "default", return_state=True)
     assert "to_day 2025-01-01 is before from_day 2025-01-02" in refused.message
 
@@ -120,7 +120,7 @@ def test_nights_that_were_missed_are_one(prefect_server, home, database):
     ]
     done = f"the night of {newest} is done already"
     assert sum(done in (state.message or "") for state in late) >= 1
-    assert asked("SELECT count(*) FROM overnight.rewards") == [(3,)]
+    assert asked("SELECT count(*) FROM overnight.rewards") == [(4,)]
 
 
 def test_a_late_run_stands_for_the_last_night_due():
@@ -159,5 +159,5 @@ def test_a_database_that_stops_is_tried_again(prefect_server, embedded, states, 
     state = nightly("default", return_state=True)
     assert stopping.is_set()
     assert state.is_completed(), state.message
-    assert asked("SELECT count(*), count(DISTINCT subject) FROM overnight.rewards") == [(38, 38)]
+    assert asked("SELECT count(*), count(DISTINCT subject) FROM overnight.rewards") == [(39, 39)]
     assert states(state.state_details.flow_run_id)["rewards"] == "Completed"

@@ -1,7 +1,7 @@
 """Decisions from an app's own table into the store: what changed since the last time, and what is still awaited.
 
-An app may note feedback without touching the column that its changes are seen by. So rows whose reward is pending are
-read again by their ids.
+An app may note feedback without touching the column that its changes are seen by. So rows whose reward is pending, or was
+not computed yet, are read again by their ids until their last deadline.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,7 @@ from core.accounting import Accounting
 from core.decision import ALSO_CALLED, COLUMNS, NEEDED
 from core.files import digest
 from core.recording.spool import finish_abandoned
+from core.reward import RewardSpec
 from core.store.decisions import PAGE, ingest_page, letters, pages
 from core.store.engine import connection
 from core.store.foreign.opening import open_source
@@ -22,6 +23,7 @@ from core.store.foreign.rows import ForeignRow, Source
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape
 from core.store.lease import Lease, lease
+from core.store.rewarded import known_spec
 from core.store.watermarks import move_watermark, watermark
 
 DECISIONS = Shape(
@@ -31,9 +33,9 @@ DECISIONS = Shape(
 )
 PENDING = """
     SELECT d.number, d.external_id FROM overnight.decisions d
-    WHERE d.source = %(source)s AND d.number > %(after)s AND d.number IN (
-        SELECT r.subject FROM overnight.rewards r JOIN overnight.reward_specs s ON s.number = r.spec
-        WHERE s.use_case = %(use_case)s AND r.status = 'pending' AND r.subject > %(after)s)
+        LEFT JOIN overnight.rewards r ON r.subject = d.number AND r.spec = %(spec)s
+    WHERE d.source = %(source)s AND d.number > %(after)s
+        AND (r.status = 'pending' OR (r.subject IS NULL AND d.created_at > %(awaited_since)s))
     ORDER BY d.number LIMIT %(limit)s
 """
 
@@ -76,20 +78,29 @@ class _Into:
 
 
 def import_decisions(
-    source: SourceSettings, use_case: str, *, run_id: str | None = None, now: datetime | None = None
+    source: SourceSettings,
+    use_case: str,
+    spec: RewardSpec,
+    *,
+    run_id: str | None = None,
+    now: datetime | None = None,
 ) -> Iterator[Accounting]:
     """Keep what is new or changed in an app's table, page by page; what became of each page's rows.
 
-    What a process of the app recorded on this machine and could not bring into the store comes first. A page and how far it came are one transaction, so that a run that was killed goes on after its last page.
+    What a process of the app recorded on this machine and could not bring into the store comes first. A page and how far it
+    came are one transaction, so that a run that was killed goes on after its last page. Decisions whose reward by `spec` is
+    awaited are read again.
 
     Raises: ConfigError, SourceError, StoreError, BusyError when another run reads the same source.
     """
     yield from finish_abandoned(source.name)
     if source.kind != "recorded":
-        yield from _read(source, use_case, run_id, now or datetime.now(UTC))
+        yield from _read(source, use_case, spec, run_id, now or datetime.now(UTC))
 
 
-def _read(source: SourceSettings, use_case: str, run_id: str | None, now: datetime) -> Iterator[Accounting]:
+def _read(
+    source: SourceSettings, use_case: str, spec: RewardSpec, run_id: str | None, now: datetime
+) -> Iterator[Accounting]:
     name = f"decisions of {source.name}"
     with lease(f"collect {name}", run_id or uuid4().hex) as alone, open_source(source, DECISIONS) as opened:
         into = _Into(source.name, run_id, now, alone, _mark(name, source, opened))
@@ -98,7 +109,7 @@ def _read(source: SourceSettings, use_case: str, run_id: str | None, now: dateti
             yield into.keep(page, changed=True)
         if since is None:
             return
-        for ids in _pending(source.name, use_case):
+        for ids in _pending(source.name, use_case, spec, now):
             for page in pages(opened.named(ids, since), _letters):
                 yield into.keep(page, changed=False)
 
@@ -111,11 +122,14 @@ def _mark(name: str, source: SourceSettings, opened: Source) -> _Mark:
     return _Mark(name, read, datetime.fromisoformat(known["at"]) if known and same else None)
 
 
-def _pending(source: str, use_case: str) -> Iterator[list[str]]:
+def _pending(source: str, use_case: str, spec: RewardSpec, now: datetime) -> Iterator[list[str]]:
     """Ids whose reward waits for something, some thousand at a time."""
+    with connection() as held:
+        number = known_spec(held, use_case, spec.sha256)
+    asked = {"source": source, "spec": number, "awaited_since": now - spec.last_deadline, "limit": PAGE}
     after = 0
     while True:
-        asked = {"source": source, "use_case": use_case, "after": after, "limit": PAGE}
+        asked["after"] = after
         with connection() as held:
             rows = held.execute(PENDING, asked).fetchall()
         if not rows:

@@ -30,6 +30,7 @@ DECISION_AGENTS = UseCase(
     line=app_line,
     exam=exam,
     gather=gather,
+    rows_of=lambda config: config.rows_of,
     known_until=known_until,
     statistics=statistics,
     rewards=lambda config: config.rewards,

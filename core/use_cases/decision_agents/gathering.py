@@ -46,7 +46,7 @@ def statistics(config: DecisionAgentsConfig) -> TrainingStatistics:
 
 def _pages(config: DecisionAgentsConfig, run_id: str | None) -> Iterator[Accounting]:
     if config.source is not None:
-        return import_decisions(config.source, NAME, run_id=run_id)
+        return import_decisions(config.source, NAME, config.rewards, run_id=run_id)
     end = known_until(config)
     if config.packages is not None:
         rows = package_rows(config.packages, (end - timedelta(days=1)).date())

@@ -10,7 +10,7 @@ from core.config import ROOT, load_config
 from core.errors import ConfigError
 from core.exporting.aliases import point_aliases, releases_folder
 from core.exporting.publish import publish_folder
-from core.store.current import current_model
+from core.store.current import current_model, policy_versions
 from core.store.registry import record_checkpoint, rollback
 from core.use_cases import USE_CASES
 
@@ -83,8 +83,11 @@ def test_before_any_promotion_it_is_the_untrained_model(home, database):
     record_checkpoint(None, base)
     model = current_model(*SLOT, preset="demo")
     assert (model.version, model.checkpoint, model.path) == ("base", "b" * 64, "/base")
-    with pytest.raises(ConfigError, match=r"no configs/poker/default.yaml .* 'poker' has no champion"):
+    with pytest.raises(ConfigError, match=r"unknown use case 'poker': choose one of"):
         current_model("poker")
+    assert current_model("decision_agents", "FILER").slot == "filer"
+    with pytest.raises(ConfigError, match=r"'fillerr' is no agent type: choose one of filer"):
+        current_model("decision_agents", "fillerr")
 
 
 def test_the_champion_with_its_files_and_base_again_after_a_rollback(promoted):
@@ -97,7 +100,10 @@ def test_the_champion_with_its_files_and_base_again_after_a_rollback(promoted):
     assert files.alias == str(releases_folder() / "fantasy-draft-default-gguf")
     assert (releases_folder() / "fantasy-draft-default-gguf" / "model.gguf").read_text() == "weights"
 
+    assert policy_versions(*SLOT) == {"base": 0, "1" * 12: 1}
+
     rollback(*SLOT)
+    assert policy_versions(*SLOT) == {"base": 0, "1" * 12: 1}
     assert current_model(*SLOT).version == "base"
     assert current_model(*SLOT).checkpoint == "b" * 64
     assert current_model(SLOT[0], "weekend").version == "base"

@@ -80,6 +80,10 @@ def test_the_newest_of_an_id_stands(database):
         ({"created_at": "yesterday"}, "bad_time"),
         ({"created_at": AT + timedelta(days=2)}, "clock_skew"),
         ({"step": -1}, "bad_number"),
+        ({"logprobs": {"a": -1}}, "bad_logprobs"),
+        ({"logprobs": [{"token": "x", "logprob": -0.1}]}, "bad_logprobs"),
+        ({"logprobs": "[-0.5, 0.7]"}, "bad_logprobs"),
+        ({"logprobs": [True]}, "bad_logprobs"),
         ({"step": 1e400}, "non_finite"),
     ],
 )

@@ -117,7 +117,10 @@ def test_a_late_outcome_changes_what_it_touches(desk, decision, ask):
 
     before = ask("SELECT computed_at, components, total FROM overnight.rewards ORDER BY subject")
     desk(decision(1) | {"reasoning": "it looked like one", "updated_at": AT + timedelta(days=4)})
-    assert computed(days=5).accounting == Accounting(read=1, unchanged=1)
+    corrected = computed(days=5)  # as a correction may be: the decision is another, its total is not
+    assert (corrected.accounting, corrected.stale_snapshots) == (Accounting(read=1, unchanged=1), 1)
+    stale = "SELECT sha256 FROM overnight.snapshots WHERE stale_since IS NOT NULL ORDER BY 1"
+    assert ask(stale) == [("with",), ("without",)]
     assert computed(days=5).accounting == Accounting()
     assert ask("SELECT computed_at, components, total FROM overnight.rewards ORDER BY subject") == before
 
@@ -157,23 +160,45 @@ def test_what_can_not_be_used_is_kept_aside_and_the_others_are_done(desk, decisi
     work = computed(spec=heavy)
     assert work.accounting == Accounting(
         read=10,
-        written=1,
+        written=3,
         quarantined={"bad_component": 3, "non_finite": 2, "oversize": 1},
-        skipped={"no_components": 2, "no_weights": 1},
+        skipped={"no_weights": 1},
     )
     kept = dict(ask("SELECT external_id, detail FROM overnight.quarantine WHERE source = 'rewards of desk'"))
     assert kept["2"] == "app text: component completionSuccess is '1.0', not a number"
     assert len(kept) == 6
     again = computed(spec=heavy).accounting
-    assert again == work.accounting.model_copy(update={"read": 9, "written": 0})
+    assert again == work.accounting.model_copy(update={"read": 7, "written": 0})
     assert len(ask("SELECT 1 FROM overnight.quarantine")) == 6
 
     later = {"updated_at": AT + timedelta(days=1)}
     desk(decision(1, external_id="text", components={"delayed": {"completionSuccess": 1}}) | later)
     desk(decision(0) | {"components": {"delayed": {"completionSuccess": []}}} | later)
     assert computed(spec=heavy).accounting.quarantined == {"bad_component": 3, "non_finite": 2, "oversize": 1}
-    assert ask("SELECT subject FROM overnight.rewards") == [(2,)]
+    assert ask("SELECT subject FROM overnight.rewards WHERE total IS NOT NULL") == [(2,)]
     assert ask("SELECT external_id FROM overnight.quarantine WHERE released_at IS NOT NULL") == [("2",)]
+
+
+def test_of_what_nothing_is_known_is_awaited_and_then_final_and_never_worth_0(desk, decision, ask):
+    """It has a row without a total, which is looked at again at its deadlines alone; what comes late counts."""
+    desk(decision(0, components=None), decision(1, components=None))
+    rows = "SELECT status, total, normalized FROM overnight.rewards ORDER BY subject"
+    assert computed(days=1).accounting == Accounting(read=2, written=2)
+    assert computed(days=2).accounting == Accounting()
+    assert ask(rows) == 2 * [("pending", None, None)]
+    desk(decision(0, components=None, feedback="CONFIRMED", updated_at=AT + timedelta(days=3)))
+    assert computed(days=3).accounting == Accounting(read=1, written=1)
+    assert computed(days=100).accounting == Accounting(read=2, written=2)
+    assert ask(rows) == [("final", 1.0, 0.75), ("final", None, None)]
+
+
+def test_a_ledger_may_keep_to_one_source(desk, decision, ask):
+    """What another app decided waits for its own run."""
+    desk(decision(0), decision(1))
+    ask("UPDATE overnight.decisions SET source = 'other' WHERE number = 2 RETURNING 1")
+    with open_ledger("desk", SPEC, AT + timedelta(days=100), run_id="run", rows_of="other") as opened:
+        assert opened.compute().accounting == Accounting(read=1, written=1)
+    assert computed().accounting == Accounting(read=1, written=1)
 
 
 def test_a_version_stands_for_one_spec(desk, decision):

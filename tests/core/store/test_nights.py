@@ -105,10 +105,10 @@ def test_a_new_version_is_held_against_the_old(desk, decision, ask):
 
 
 def test_a_backfill_fills_days_that_lack_rewards(desk, decision, ask):
-    """Days of the range alone, in stretches; what can't have a reward lacks it still."""
+    """Days of the range alone, in stretches; what is of no use lacks its reward still."""
     days = [AT + timedelta(days=number) for number in range(8)]
     desk(*(decision(place, created_at=day) for place, day in enumerate(days)))
-    desk(decision(20, created_at=days[2], components=None))
+    desk(decision(20, created_at=days[2], components={"immediate": {"userFeedback": "much"}}))
     spec = night(1).spec
     ask("DELETE FROM overnight.rewards WHERE subject IN (1, 3, 4, 7) RETURNING 1")
 
@@ -125,7 +125,7 @@ def test_a_backfill_fills_days_that_lack_rewards(desk, decision, ask):
         (4, 1, 1),
         (7, 1, 1),
     ]
-    assert filled.work.accounting == Accounting(read=4, written=3, skipped={"no_components": 1})
+    assert filled.work.accounting == Accounting(read=4, written=3, quarantined={"bad_component": 1})
     assert [(day.day.day, day.lacking) for day in filled.after] == [(3, 1)]
     assert [day.day.day for day in days_lacking(spec, FIRST, FIRST + timedelta(days=9))] == [1, 3]
     assert [(count.agent_type, count.status, count.count) for count in status_counts(spec)] == [

@@ -62,7 +62,9 @@ def test_both_databases_give_equal_rows_rewards_and_lines(postgres_app, sqlite_a
     for app in (postgres_app, sqlite_app):
         for first in range(0, ROWS, 5_000):
             app.put([decision(number) for number in range(first, first + 5_000)])
-        reports.append(sum(import_decisions(app.source, NAME, now=NOW), Accounting()))
+        reports.append(
+            sum(import_decisions(app.source, NAME, config_of("sqlite").rewards, now=NOW), Accounting())
+        )
     written = ROWS - sum(SET_ASIDE.values())
     assert reports == [Accounting(read=ROWS, written=written, quarantined=SET_ASIDE)] * 2
     one, other = every_column("postgresql"), every_column("sqlite")

@@ -15,6 +15,7 @@ from core.decision import LARGEST
 from core.errors import BusyError, ConfigError, SourceError
 from core.files import file_digest
 from core.recording.recorder import Recorder
+from core.reward import RewardSpec
 from core.store import decisions
 from core.store.engine import connection
 from core.store.foreign.decisions import import_decisions
@@ -22,11 +23,15 @@ from core.store.foreign.settings import SourceSettings
 from core.store.lease import lease
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+SPEC = RewardSpec(version="1", deadline_days={"strategic": 30})
+OLD = SPEC.last_deadline + timedelta(days=1)
+"""So long ago that nothing more is awaited."""
+DAY = timedelta(days=1)
 
 
 def imported(source, now=NOW):
     total = Accounting()
-    for page in import_decisions(source, "decision_agents", now=now):
+    for page in import_decisions(source, "decision_agents", SPEC, now=now):
         total += page
     return total.checked("the import")
 
@@ -36,16 +41,18 @@ def query(statement, *parameters):
         return held.execute(statement, parameters).fetchall()
 
 
-def make_pending(condition):
+def make_pending(condition, version="1"):
     """Rewards for all decisions, those of a condition pending."""
+    spec = SPEC.model_copy(update={"version": version})
     with connection() as held:
         held.execute(
-            "INSERT INTO overnight.reward_specs (use_case, version, spec, sha256) VALUES ('decision_agents', '1', '{}', 'x')"
+            "INSERT INTO overnight.reward_specs (use_case, version, spec, sha256) VALUES ('decision_agents', %s, '{}', %s)",
+            (version, spec.sha256),
         )
         held.execute(f"""
             INSERT INTO overnight.rewards (spec, subject, status, components, total, normalized, revision, code)
             SELECT s.number, d.number, CASE WHEN {condition} THEN 'pending' ELSE 'final' END, '[]', 0, 0.5, 1, ''
-            FROM overnight.decisions d, overnight.reward_specs s
+            FROM overnight.decisions d, overnight.reward_specs s WHERE s.version = '{version}'
         """)
 
 
@@ -73,11 +80,26 @@ def test_feedback_comes_without_the_watermark_moving(app, decision):
     assert query(feedback) == [("IGNORED", 2)]
 
 
+def test_what_has_no_reward_yet_is_read_again_until_its_last_deadline(app, decision):
+    """By the version in use: that another one waits for ever is nothing to it."""
+    app.put(
+        [
+            decision(number, createdAt=NOW - age, updatedAt=NOW - age)
+            for number, age in enumerate((OLD, OLD, DAY))
+        ]
+    )
+    imported(app.source)
+    make_pending("true", version="an older one")
+    app.execute("""UPDATE "Decision" SET "userFeedback" = 'IGNORED'""")
+    assert imported(app.source) == Accounting(read=1, written=1)
+    assert query("SELECT external_id FROM overnight.decisions WHERE feedback = 'IGNORED'") == [("d000002",)]
+
+
 def test_a_killed_import_goes_on_after_its_last_page(app, decision, monkeypatch):
     """A page and how far it came are one transaction."""
     monkeypatch.setattr(decisions, "PAGE", 4)
     app.put([decision(number, updatedAt=NOW - timedelta(days=20 - number)) for number in range(10)])
-    reading = import_decisions(app.source, "decision_agents", now=NOW)
+    reading = import_decisions(app.source, "decision_agents", SPEC, now=NOW)
     assert next(reading) == Accounting(read=4, written=4)
     reading.close()
     assert imported(app.source) == Accounting(read=7, written=6, unchanged=1)
@@ -248,7 +270,7 @@ def test_an_app_writes_to_its_sqlite_file_while_it_is_read(database, sqlite_app,
     monkeypatch.setattr("core.store.foreign.sqlite.PAGE_ROWS", 2)
     monkeypatch.setattr(decisions, "PAGE", 2)
     sqlite_app.put([decision(number, updatedAt=NOW - timedelta(days=20 - number)) for number in range(6)])
-    reading = import_decisions(sqlite_app.source, "decision_agents", now=NOW)
+    reading = import_decisions(sqlite_app.source, "decision_agents", SPEC, now=NOW)
     assert next(reading).written == 2
     with closing(sqlite3.connect(sqlite_app.url.removeprefix("sqlite:///"), timeout=0)) as held, held:
         held.execute(
