@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from core.dataset import ROUNDING
 from core.errors import DataError
 
 LARGEST = 8 * 1024 * 1024
@@ -118,6 +119,7 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
         raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every decision one")
     if sum(len(read[name] or "") for name in (*DOCUMENTS, *TEXTS)) > LARGEST:
         raise Unreadable("oversize", f"its documents and texts are larger than {LARGEST // 2**20} MB")
+    _need_logprobs(read["logprobs"])
     read["agent_type"] = one_of(AgentType, "agent_type", values["agent_type"])
     if values.get("feedback") is not None:
         read["feedback"] = one_of(Feedback, "feedback", values["feedback"])
@@ -127,6 +129,20 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
     if read["created_at"] > now + AHEAD:
         raise Unreadable("clock_skew", f"created_at {read['created_at']} is in the future: set that clock")
     return Decision(**read)
+
+
+def _need_logprobs(words: str | None) -> None:
+    """Make sure that these are a list of log-probabilities, one a token. Raises: Unreadable."""
+    values = [] if words is None else json.loads(words)
+    if not isinstance(values, list) or not all(_is_logprob(value) for value in values):
+        raise Unreadable(
+            "bad_logprobs",
+            f"logprobs {str(words)[:40]} are no list of numbers of 0 or less, one a token, in nats",
+        )
+
+
+def _is_logprob(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value <= ROUNDING
 
 
 def normalised(name: str) -> str:

@@ -92,7 +92,7 @@ def test_an_app_records_over_http(endpoint):
     assert (status, model["version"], model["slot"]) == (200, "base", "filer")
     status, answer = endpoint.call("GET", "/models/chess/white")
     assert status == 404
-    assert "configs/chess" in answer["detail"]
+    assert "unknown use case 'chess'" in answer["detail"]
     endpoint.stop()
     rows = query(
         "SELECT source, feedback, correction, reasoning FROM overnight.decisions WHERE external_id = 'd/1'"

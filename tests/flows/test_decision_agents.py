@@ -43,10 +43,7 @@ def test_a_night_of_two_agents(home, database, prefect_server, tiny_llama):
     again = decision_agents("demo", overrides, ["FILER"], return_state=True)
     text = (home / "runs" / str(again.state_details.flow_run_id) / "report.md").read_text()
     assert "| decisions | 320 | 0 | 320 | none | none |" in text
-    (rewards,) = [line for line in text.splitlines() if line.startswith("| rewards |")]
-    looked_at, written, unchanged = rewards.split("|")[2:5]
-    assert (int(written), int(unchanged)) == (0, 0)
-    assert int(looked_at) == 0 or f"no_components: {looked_at.strip()}" in rewards
+    assert "| rewards | 0 | 0 | 0 | none | none |" in text
 
 
 def test_an_agent_without_enough_rows_and_one_that_fails(home, database, prefect_server, tiny_llama):

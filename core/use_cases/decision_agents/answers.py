@@ -22,10 +22,18 @@ def action_text(action: Any) -> str:
 
 
 def truth_of(action: Any, feedback: str | None, correction: Any) -> Any:
-    """What should have been done: the action when it was confirmed, the correction when one was given, else None."""
+    """What should have been done: the action when it was confirmed, the action with its correction when one was given.
+
+    None where the user said neither, and where the correction is of another kind than the action: a text beside an object
+    is a person's words, no answer. Fields that a correction doesn't name were right.
+    """
     if feedback == Feedback.CONFIRMED:
         return action
-    return correction if feedback == Feedback.CORRECTED else None
+    if feedback != Feedback.CORRECTED or correction is None:
+        return None
+    if isinstance(action, Mapping) and isinstance(correction, Mapping):
+        return {**action, **correction}
+    return correction if type(correction) is type(action) else None
 
 
 def read_answer(text: str) -> Any:

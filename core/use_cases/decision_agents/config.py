@@ -154,9 +154,10 @@ class DecisionAgentsConfig(UseCaseConfig):
     @field_validator("slot")
     @classmethod
     def _an_agent_type(cls, slot: str) -> str:
-        if slot.strip() and slot not in SLOTS:
+        """In small letters, or as the decisions have it."""
+        if slot.strip() and slot.lower() not in SLOTS:
             raise ConfigError(f"'{slot}' is no agent type: choose one of {', '.join(SLOTS)}")
-        return slot
+        return slot.lower()
 
     @field_validator("evaluation")
     @classmethod
@@ -174,9 +175,9 @@ class DecisionAgentsConfig(UseCaseConfig):
 
 def _limit(values: dict[str, Any]) -> int | None:
     """The limit of an answer of the agent type, where the raw values name both in a form that can be read."""
-    slot = values.get("slot", "filer")
+    slot = str(values.get("slot", "filer")).lower()
     default = Lengths()
-    if not hasattr(default, str(slot)):
+    if not hasattr(default, slot):
         return None
     lengths = values.get("lengths") or {}
     given = lengths.get(slot) if isinstance(lengths, dict) else None

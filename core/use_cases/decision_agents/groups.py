@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from core.dataset import Snapshot, read_rows, write_snapshot
+from core.decision import Feedback
 from core.duplicates import Seen
 from core.training.config import Method
 from core.use_cases.decision_agents.answers import END
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 
-NO_TRUTH, NO_REWARD = "neither confirmed nor corrected", "no reward"
+NO_TRUTH, NO_ANSWER, NO_REWARD = "neither confirmed nor corrected", "corrected by no answer", "no reward"
 TOO_LONG, KNOWN, TWICE, INCOMPLETE = (
     "longer than the agent's limits",
     "in the evaluation set",
@@ -47,7 +48,7 @@ def _usable(
         fit = _accepted(row) if method == "sft" else _rewarded(row)
         limits = config.limits
         if fit is None:
-            skipped[NO_TRUTH if method == "sft" else NO_REWARD] += 1
+            skipped[_why_not(row, method)] += 1
         elif not (
             counter.at_most(fit["prompt"], limits.prompt)
             and counter.at_most(fit["completions"][0], limits.completion)
@@ -55,6 +56,13 @@ def _usable(
             skipped[TOO_LONG] += 1
         else:
             yield fit
+
+
+def _why_not(row: Row, method: Method) -> str:
+    if method != "sft":
+        return NO_REWARD
+    corrected = row["metadata"]["logged"]["userFeedback"] == Feedback.CORRECTED
+    return NO_ANSWER if corrected else NO_TRUTH
 
 
 def _accepted(row: Row) -> Row | None:
@@ -80,15 +88,13 @@ def _sessions(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def _whole(sessions: Iterable[list[Row]], skipped: Counter[str]) -> Iterator[list[Row]]:
-    """Without sessions of which a step is missing: its reward would be lost to those before it."""
+    """Without sessions of which a step is missing, or is left out: its reward would be lost to those before it.
+
+    The agent's own decisions are its steps, whatever others decided in between, and wherever the app counts from.
+    """
     for decisions in sessions:
-        steps = [row["metadata"]["step"] for row in decisions]
-        places = list(range(len(decisions)))
-        if steps in ([None] * len(decisions), places):
-            yield [
-                row | {"metadata": row["metadata"] | {"step": at}}
-                for at, row in zip(places, decisions, strict=True)
-            ]
+        if len(decisions) == decisions[0]["metadata"]["session_length"]:
+            yield [row | {"metadata": row["metadata"] | {"step": at}} for at, row in enumerate(decisions)]
         else:
             skipped[INCOMPLETE] += len(decisions)
 

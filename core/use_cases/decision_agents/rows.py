@@ -1,6 +1,7 @@
 """From stored decisions to the rows that are trained on, stage by stage."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import orjson
 
 from core.dataset import Encoded, Snapshot, read_rows, write_snapshot
 from core.errors import DataError
+from core.store.current import policy_versions
 from core.store.engine import connection
 from core.store.rewarded import Rewarded, Wanted, known_spec, left_out, one_moment, rewarded
 from core.store.subjects import record_subjects
@@ -27,12 +29,13 @@ def collect(config: DecisionAgentsConfig, folder: Path, progress: Progress) -> S
 
     Raises: DataError when there are none, StoreError.
     """
+    versions = policy_versions(NAME, config.slot)
     with connection() as held:
         one_moment(held)
         spec = known_spec(held, NAME, config.rewards.sha256)
         asked = wanted(config, spec)
         skipped = left_out(held, asked)
-        lines = (_encoded(line(config, decision)) for decision in rewarded(held, asked))
+        lines = (_encoded(line(config, decision, versions)) for decision in rewarded(held, asked))
         snapshot = write_snapshot(
             folder,
             "decisions",
@@ -77,8 +80,11 @@ def nothing_there(config: DecisionAgentsConfig, skipped: dict[str, int]) -> Data
     )
 
 
-def line(config: DecisionAgentsConfig, decision: Rewarded) -> Row:
-    """A decision as one line for orjson: prompt, completion, reward and metadata as apps know them, and what training needs."""
+def line(config: DecisionAgentsConfig, decision: Rewarded, versions: Mapping[str, int]) -> Row:
+    """A decision as one line for orjson: prompt, completion, reward and metadata as apps know them, and what training needs.
+
+    `versions` are the models that the agent type has had, by the name that decisions give them.
+    """
     truth = truth_of(decision.action, decision.feedback, decision.correction)
     done = action_text(decision.action)
     session = decision.session_id or decision.external_id
@@ -102,7 +108,9 @@ def line(config: DecisionAgentsConfig, decision: Rewarded) -> Row:
         "person": person,
         "session": session,
         "step": decision.step,
+        "session_length": 1 if decision.session_length is None else decision.session_length,
         "model_version": decision.model_version,
+        "policy_version": versions.get(decision.model_version),
         "normalized": decision.normalized,
         "truth": done if truth is decision.action else None if truth is None else action_text(truth),
         "logprobs": decision.logprobs,
@@ -144,9 +152,11 @@ def scored(row: Row) -> Row:
         "metadata": {
             "session": row["session"],
             "step": row["step"],
+            "session_length": row["session_length"],
             "person": row["person"],
             "logged_at": row["metadata"]["createdAt"],
             "model_version": row["model_version"],
+            "policy_version": row["policy_version"],
             "truth": row["truth"],
             "total": row["reward"],
             "confidence": row["confidence"],

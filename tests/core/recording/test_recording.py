@@ -154,6 +154,13 @@ def test_what_can_not_be_used_is_told_to_the_app_and_counted(recorder, change, r
     assert recorder.flush() == Accounting(read=2, written=1, quarantined={reason: 1})
 
 
+def test_feedback_about_nothing_is_told(recorder):
+    """It would wait for ever for a decision without an id."""
+    with pytest.raises(Unreadable, match="external_id missing"):
+        recorder.record_feedback(None, {"feedback": "CONFIRMED"})
+    assert recorder.flush().quarantined == {"missing_value": 1}
+
+
 def test_wrong_feedback_is_told_and_counted(recorder):
     """With what is wrong and what there is."""
     for values, words in (

@@ -48,6 +48,7 @@ DECISION = Rewarded(
     components=None,
     total=None,
     normalized=None,
+    session_length=1,
 )
 
 
@@ -97,7 +98,7 @@ def test_what_became_of_a_decision_is_not_in_its_prompt(config):
         total=3.0,
         normalized=1.0,
     )
-    plain, told = line(config, DECISION), line(config, known)
+    plain, told = line(config, DECISION, {}), line(config, known, {})
     assert plain["prompt"] == told["prompt"]
     assert plain["completion"] == told["completion"] == '{"opus":"Tax"}'
     assert (plain["truth"], told["truth"]) == (None, '{"opus":"Roof"}')
@@ -108,6 +109,9 @@ def test_the_truth_is_what_was_confirmed_or_the_correction():
     done, better = {"a": 1}, {"a": 2}
     assert truth_of(done, "CONFIRMED", None) == done
     assert truth_of(done, "CORRECTED", better) == better
+    assert truth_of({"a": 1, "b": 2}, "CORRECTED", {"b": 3}) == {"a": 1, "b": 3}
+    assert [truth_of(done, "CORRECTED", words) for words in ("the other one", 3, ["x"])] == [None] * 3
+    assert truth_of("A", "CORRECTED", "B") == "B"
     assert [truth_of(done, said, None) for said in ("IGNORED", "OVERRIDDEN", None, "CORRECTED")] == [None] * 4
 
 
@@ -141,7 +145,7 @@ def test_answers_to_a_state_of_unknown_truth_have_no_reward():
 
 def test_a_group_gives_back_the_line_that_apps_know(config):
     """Exactly the keys of the apps' own exports."""
-    known = line(config, DECISION._replace(total=1.5, normalized=0.875))
+    known = line(config, DECISION._replace(total=1.5, normalized=0.875), {})
     found = app_line(scored(known))
     assert found == {
         name: known[name] for name in ("prompt", "completion", "reward", "confidence", "metadata")
