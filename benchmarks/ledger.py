@@ -134,7 +134,7 @@ def _floor() -> None:
     """What can't be left out: every row read once, scored, and copied into a table without keys."""
     ledger = reward_page.Ledger("desk", 0, Scorer(SPEC), datetime(2027, 1, 1, tzinfo=UTC))
     query = """
-        SELECT number, revision, agent_type, feedback, false, components::text, created_at, outcome_at, NULL
+        SELECT number, revision, agent_type, feedback, false, components::text, created_at, outcome_at, NULL, NULL
         FROM overnight.decisions
     """
     with connection() as reading, connection() as writing:

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import mul
@@ -86,25 +86,34 @@ class RewardSpec(Settings):
         return digest(self.stored())
 
 
-Status = Literal["observed", "pending", "missed"]
-Part = tuple[str, float | None, Status]
-"""One component: its name, its value where it was observed, and its status."""
-OBSERVED: Status = "observed"
-FLOATS = frozenset({float})
+Status = Literal["pending", "final"]
+FLOATS, NOTHING = frozenset({float}), frozenset({NoneType})
 
 
 class Reward(NamedTuple):
     """What one decision was worth, as far as it is known."""
 
-    status: Literal["pending", "final"]
-    components: list[Part]
-    """In the order of the spec."""
+    status: Status
+    values: list[float | None]
+    """Of the components in the order of the spec; None where it is not known."""
+    awaited: tuple[int, ...]
+    """Places of those not known that may still come."""
     total: float | None
-    """The weighted sum of what was observed, clamped to [-5, 5]; None where nothing was, which is no reward of 0."""
+    """The weighted sum of what is known, clamped to [-5, 5]; None where nothing is, which is no reward of 0."""
     normalized: float | None
     """clamp((total + 2) / 4) in [0, 1]."""
     due_at: datetime | None
     """The next deadline of a component that is awaited."""
+
+    @property
+    def components(self) -> Sequence[float | str | None]:
+        """In the order of the spec: the value where it is known, else 'pending', or 'missed' when its time is over."""
+        if None not in self.values:
+            return self.values
+        return [
+            ("pending" if place in self.awaited else "missed") if value is None else value
+            for place, value in enumerate(self.values)
+        ]
 
 
 class Scorer:
@@ -112,7 +121,8 @@ class Scorer:
 
     def __init__(self, spec: RewardSpec) -> None:
         self._plans = {str(agent): _plan(spec, agent) for agent in spec.weights}
-        self.agent_types = frozenset(self._plans)
+        self.names = {agent: plan.names for agent, plan in self._plans.items()}
+        """Of the components by agent type, in the order of the spec."""
 
     def score(
         self,
@@ -135,9 +145,6 @@ class Scorer:
         kinds = set(map(type, values))
         if kinds != FLOATS:
             values = _numbers(plan, values)
-            if kinds == {NoneType}:
-                parts, due_at = _awaited(plan, values, created_at, outcome_at, as_of)
-                return Reward("final" if due_at is None else "pending", parts, None, None, due_at)
         total = 0.0
         if NoneType not in kinds:
             for product in map(mul, plan.weights, values):
@@ -151,10 +158,12 @@ class Scorer:
                 raise _not_finite(plan, values)
             total = math.copysign(LARGEST, total)
         if NoneType not in kinds:
-            parts = list(zip(plan.names, values, plan.observed))  # noqa: B905
-            return Reward("final", parts, total, normalize(total), None)
-        parts, due_at = _awaited(plan, values, created_at, outcome_at, as_of)
-        return Reward("final" if due_at is None else "pending", parts, total, normalize(total), due_at)
+            return Reward("final", values, (), total, normalize(total), None)
+        awaited, due_at = _awaited(plan, values, created_at, outcome_at, as_of)
+        status: Status = "pending" if awaited else "final"
+        if kinds == NOTHING:
+            return Reward(status, values, awaited, None, None, due_at)
+        return Reward(status, values, awaited, total, normalize(total), due_at)
 
 
 def normalize(total: float) -> float:
@@ -172,7 +181,6 @@ class _Plan:
     weights: tuple[float, ...]
     waits: tuple[timedelta, ...]
     with_outcome: tuple[bool, ...]
-    observed: tuple[Status, ...]
     feedback: Mapping[str, float]
     feedback_places: tuple[int, ...]
 
@@ -186,7 +194,6 @@ def _plan(spec: RewardSpec, agent: AgentType) -> _Plan:
         weights=tuple(weight for *_, weight in parts),
         waits=tuple(timedelta(days=getattr(spec.deadline_days, group)) for group, *_ in parts),
         with_outcome=tuple(group in WITH_OUTCOME for group, *_ in parts),
-        observed=(OBSERVED,) * len(parts),
         feedback=spec.feedback[agent].model_dump(),
         feedback_places=tuple(place for place, name in enumerate(names) if name in FROM_FEEDBACK),
     )
@@ -240,17 +247,12 @@ def _awaited(
     created_at: datetime,
     outcome_at: datetime | None,
     as_of: datetime,
-) -> tuple[list[Part], datetime | None]:
-    """The components with what is still awaited told from what was missed, and the next deadline."""
-    parts: list[Part] = []
-    deadlines = []
+) -> tuple[tuple[int, ...], datetime | None]:
+    """The places of what may still come of the values that are not known, and the next deadline."""
+    deadlines = {}
     for place, value in enumerate(values):
-        status: Status = "observed"
-        if value is None:
+        if value is None and not (outcome_at is not None and plan.with_outcome[place]):
             deadline = created_at + plan.waits[place]
-            over = deadline <= as_of or (outcome_at is not None and plan.with_outcome[place])
-            status = "missed" if over else "pending"
-            if not over:
-                deadlines.append(deadline)
-        parts.append((plan.names[place], value, status))
-    return parts, min(deadlines, default=None)
+            if deadline > as_of:
+                deadlines[place] = deadline
+    return tuple(deadlines), min(deadlines.values(), default=None)

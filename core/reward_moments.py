@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -87,43 +87,43 @@ class Moments:
         """Count one reward in."""
         gathered = self._gathered.get(agent_type)
         if gathered is None:
-            gathered = self._gathered[agent_type] = _Gathered([name for name, _, _ in reward.components])
-        gathered.values.extend([value for _, value, _ in reward.components])
+            gathered = self._gathered[agent_type] = _Gathered()
+        gathered.values.extend(reward.values)
         if reward.total is None:
             gathered.nothing[reward.status + NOTHING] += 1
         else:
             gathered.totals.append(reward.total)
-        if reward.due_at is not None:
+        if reward.awaited:
             gathered.awaited += reward.total is not None
-            gathered.pending.update(name for name, _, status in reward.components if status == "pending")
+            gathered.pending.update(reward.awaited)
 
-    def strata(self) -> dict[str, Stratum]:
-        """What was gathered, by agent type."""
-        return {agent: _stratum(gathered) for agent, gathered in self._gathered.items()}
+    def strata(self, names: Mapping[str, Sequence[str]]) -> dict[str, Stratum]:
+        """What was gathered by agent type; `names` are those of its components, in the order of the spec."""
+        return {agent: _stratum(gathered, names[agent]) for agent, gathered in self._gathered.items()}
 
 
 @dataclass(slots=True)
 class _Gathered:
-    names: list[str]
     values: list[float | None] = field(default_factory=list)
     totals: list[float] = field(default_factory=list)
     awaited: int = 0
     nothing: Counter[str] = field(default_factory=Counter)
-    pending: Counter[str] = field(default_factory=Counter)
+    pending: Counter[int] = field(default_factory=Counter)
 
 
-def _stratum(gathered: _Gathered) -> Stratum:
-    values_R_C = np.array(gathered.values, dtype=np.float64).reshape(-1, len(gathered.names))
+def _stratum(gathered: _Gathered, names: Sequence[str]) -> Stratum:
+    values_R_C = np.array(gathered.values, dtype=np.float64).reshape(-1, len(names))
     counts_C = len(values_R_C) - np.isnan(values_R_C).sum(axis=0)
+    pending = {name: gathered.pending[place] for place, name in enumerate(names)}
     missed = {
-        name: len(values_R_C) - int(count) - gathered.pending[name]
-        for name, count in zip(gathered.names, counts_C, strict=True)
+        name: len(values_R_C) - int(count) - pending[name]
+        for name, count in zip(names, counts_C, strict=True)
     }
-    found = zip(gathered.names, values_R_C.T, counts_C, strict=True)
+    found = zip(names, values_R_C.T, counts_C, strict=True)
     final = len(gathered.totals) - gathered.awaited
     return Stratum(
         statuses=_present({"final": final, "pending": gathered.awaited, **gathered.nothing}),
-        pending=dict(gathered.pending),
+        pending=_present(pending),
         missed=_present(missed),
         components={
             name: _distribution(values_R if count == len(values_R) else values_R[~np.isnan(values_R)], 1.0)

@@ -65,7 +65,7 @@ class OpenLedger:
                     return work
                 work = LedgerWork(
                     accounting=work.accounting + page.accounting,
-                    strata=merged(work.strata, page.moments.strata()),
+                    strata=merged(work.strata, page.moments.strata(self.ledger.scorer.names)),
                     stale_snapshots=work.stale_snapshots + mark_stale(held, self.ledger.spec, page.changed),
                 )
                 if kept is not None:

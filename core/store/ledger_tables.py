@@ -37,8 +37,9 @@ class RewardSpecRow(StoredRow, table=True):
 class RewardRow(StoredRow, table=True):
     """What one subject was worth by one version: the ledger, one narrow row each.
 
-    `components` are [name, value or null, status] in the order of the spec. `revision` is the subject's, when this was
-    computed; `due_at` the next deadline of a component that is still awaited.
+    `components` are those of the spec in its order: the value where it was observed, else 'pending' or 'missed'; the view
+    `reward_components` names them. `revision` is the subject's, when this was computed; `due_at` the next deadline of a
+    component that is still awaited.
     """
 
     __tablename__ = "rewards"

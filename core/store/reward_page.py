@@ -118,8 +118,9 @@ def _due(held: psycopg.Connection, ledger: Ledger, after: int) -> Iterator[tuple
     }
     window = any(value is not None for value in (ledger.since, ledger.until, ledger.rows_of))
     with held.cursor("due", binary=True) as cursor:
-        cursor.itersize = FETCHED
-        yield from cursor.execute(DUE_IN_WINDOW if window else DUE, parameters)
+        cursor.execute(DUE_IN_WINDOW if window else DUE, parameters)
+        while rows := cursor.fetchmany(FETCHED):
+            yield from rows
 
 
 def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
@@ -141,7 +142,7 @@ def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
         scored.last = number
         reward: Reward | None = None
         try:
-            if agent_type in ledger.scorer.agent_types:
+            if agent_type in ledger.scorer.names:
                 reward = ledger.scorer.score(
                     agent_type,
                     _parsed(components, oversize),
@@ -168,7 +169,7 @@ def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
 def _row(spec: int, number: int, revision: int, reward: Reward) -> tuple[Any, ...]:
     """A reward as the table has it, in the order of `COLUMNS`."""
     parts = orjson.dumps(reward.components).decode()
-    status, _, total, normalized, due_at = reward
+    status, _, _, total, normalized, due_at = reward
     return spec, number, status, parts, total, normalized, revision, due_at, CODE_HERE
 
 

@@ -12,8 +12,8 @@ from core.reward_moments import Moments
 def strata(values):
     moments = Moments()
     for value in values:
-        moments.add("FILER", Reward("final", [("a", value, "observed")], value, 0.5, None))
-    return moments.strata()
+        moments.add("FILER", Reward("final", [value], (), value, 0.5, None))
+    return moments.strata({"FILER": ["a"]})
 
 
 def drift_of(now, then):

@@ -11,6 +11,7 @@ from core.reward_moments import Moments, Stratum, merged
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 SPEC = RewardSpec(version="1")
+NAMES = Scorer(SPEC).names["FILER"]
 
 
 def rewards(count):
@@ -28,7 +29,7 @@ def strata(found):
     moments = Moments()
     for reward in found:
         moments.add("FILER", reward)
-    return moments.strata()
+    return moments.strata({"FILER": NAMES})
 
 
 def test_parts_add_up_to_the_whole():
@@ -44,12 +45,8 @@ def test_parts_add_up_to_the_whole():
     for one in (whole, added):
         assert one.total.mean == pytest.approx(statistics.mean(totals))
         assert one.total.deviation == pytest.approx(statistics.stdev(totals))
-    values = [
-        value
-        for reward in found
-        for name, value, _ in reward.components
-        if name == "reworkPenalty" and value is not None
-    ]
+    place = NAMES.index("reworkPenalty")
+    values = [reward.values[place] for reward in found if reward.values[place] is not None]
     rework = added.components["reworkPenalty"]
     assert (rework.count, rework.mean) == (len(values), pytest.approx(statistics.mean(values)))
     assert rework.bins == whole.components["reworkPenalty"].bins
@@ -65,7 +62,7 @@ def test_what_is_awaited_and_what_was_missed_is_counted():
     late = sum(reward.due_at is not None for reward in found)
     assert stratum.statuses == {"pending": late}
     assert stratum.pending["goalAlignment"] + stratum.missed.get("goalAlignment", 0) == 50
-    names = [(name, status) for reward in found for name, _, status in reward.components]
+    names = [known for reward in found for known in zip(NAMES, reward.components, strict=True)]
     for name in ("reworkPenalty", "userFeedback", "timeEfficiency"):
         assert stratum.pending.get(name, 0) == names.count((name, "pending"))
         assert stratum.missed.get(name, 0) == names.count((name, "missed"))

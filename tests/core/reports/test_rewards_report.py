@@ -13,9 +13,8 @@ from core.store.ledger_state import Day, StatusCount, Unused, VersionChange
 def strata(values, status="final"):
     moments = Moments()
     for value in values:
-        parts = [("found", value, "observed"), ("late", None, "missed")]
-        moments.add("STORER", Reward(status, parts, value, 0.5, None))
-    return moments.strata()
+        moments.add("STORER", Reward(status, [value, None], (), value, 0.5, None))
+    return moments.strata({"STORER": ["found", "late"]})
 
 
 def story(**change):

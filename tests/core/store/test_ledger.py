@@ -14,7 +14,7 @@ from core.reward import CODE, RewardSpec
 from core.store import reward_page, server
 from core.store.engine import connection
 from core.store.ledger import open_ledger
-from core.store.migrate import migrate
+from core.store.migrate import downgrade, migrate
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SPEC = RewardSpec(version="1")
@@ -43,22 +43,38 @@ def test_a_decision_gets_its_reward_once(desk, decision, ask):
         "SELECT status, components, total, normalized, revision, due_at, code FROM overnight.rewards ORDER BY subject"
     )
     assert rows[0][0] == "final"
-    assert rows[0][1][0] == ["userFeedback", 1.0, "observed"]
-    assert rows[0][1][-1] == ["opportunityCost", -0.5, "observed"]
+    assert (rows[0][1][0], rows[0][1][-1]) == (1.0, -0.5)
     assert rows[0][2:4] == (pytest.approx(1.675, abs=1e-12), pytest.approx(0.91875, abs=1e-12))
     assert rows[0][4:] == (1, None, CODE[:12])
-    assert [part[1:] for part in rows[1][1]] == [
-        [-0.5, "observed"],
-        [None, "missed"],
-        [None, "missed"],
-        [1.0, "observed"],
-        [None, "missed"],
+    assert rows[1][1] == [-0.5, "missed", "missed", 1.0, "missed"]
+    named = "SELECT name, value, status FROM overnight.reward_components ORDER BY subject, place"
+    assert ask(named)[0] == ("userFeedback", 1.0, "observed")
+    assert ask(named)[7:10] == [
+        ("opportunityCost", -0.5, "observed"),
+        ("userAcceptance", -0.5, "observed"),
+        ("editDistance", None, "missed"),
     ]
     assert rows[1][2] == pytest.approx(-0.5 + 0.6)
 
     before = ask("SELECT ctid, xmin, * FROM overnight.rewards ORDER BY subject")
     assert computed().accounting == Accounting()
     assert ask("SELECT ctid, xmin, * FROM overnight.rewards ORDER BY subject") == before
+
+
+def test_rewards_of_an_older_store_are_carried_over(desk, decision, ask):
+    """Observed, missed and awaited components keep their names when the tables go back, and are the same after."""
+    desk(decision(1), decision(2, "STORER", components={"delayed": {"findability": 1}}, feedback="CORRECTED"))
+    computed(days=20.0)
+    content = "SELECT * FROM overnight.rewards ORDER BY subject"
+    now = ask(content)
+    downgrade("0007")
+    assert ask("SELECT components FROM overnight.rewards ORDER BY subject")[1][0][:2] == [
+        ["userAcceptance", -0.5, "observed"],
+        ["editDistance", None, "missed"],
+    ]
+    migrate()
+    assert ask(content) == now
+    assert now[1][3][2] == "pending"
 
 
 def test_what_is_awaited_comes_to_its_end(desk, decision, ask):
