@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ENUM, JSONB, TIMESTAMP
 from sqlmodel import Field, Session, SQLModel, select
 
 from benchmarks.logged_decisions import Logged
+from benchmarks.own_store import tidy
 from core.decision import AgentType, Feedback
 from core.reward import RewardSpec, Scorer
 from core.store import server
@@ -94,6 +95,16 @@ def load_by_copy(rows: Iterable[Logged]) -> None:
         copy_in(
             held, sql.Identifier("Decision"), columns, types, (tuple(_values(row).values()) for row in rows)
         )
+
+
+def take_rewards() -> None:
+    """What the ledger says that its decisions are worth, as if the app had written it, and the table as it was before."""
+    with connection() as held:
+        held.execute("""
+            UPDATE "Decision" a SET reward = r.total FROM overnight.decisions d
+            JOIN overnight.rewards r ON r.subject = d.number WHERE d.external_id = a.id
+        """)
+    tidy('"Decision"', "FULL, ANALYZE")
 
 
 def load_objects(rows: Sequence[Logged]) -> None:

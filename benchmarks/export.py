@@ -1,32 +1,34 @@
 """JSONL export with prompts in figures, per CPU-second of the process that writes and of PostgreSQL together.
 
 One agent type's decisions with their rewards out of a million of all types, in a process of its own, whose peak memory is told;
-against the usual way, which fetches all rows, makes a list of examples and writes it by `json.dumps`, with the same prompts, out
-of fewer, since its cost a row does not fall with more. `--quick` takes fewer of both, and
-asks for less.
+against the usual way, which fetches all rows of the app's own table, makes records and then examples of them, and writes those
+by `json.dumps`, with the same prompts, out of fewer, since its cost a row does not fall with more. `--quick` takes fewer of
+both, and asks for less.
 """
 
 import argparse
 import json
 import resource
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from sqlalchemy import text
-from sqlmodel import Session
 
+from benchmarks import app_decisions
 from benchmarks.cpu import cpu_seconds
 from benchmarks.figures import Figure, report
+from benchmarks.logged_decisions import logged_decisions
 from benchmarks.own_store import RUN, SOURCE, fill, own_store, tidy
 from core.config import load_config
 from core.dataset import Snapshot
-from core.store.engine import engine
 from core.store.nights import reward_night
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 from core.use_cases.decision_agents.prompts import render
@@ -37,10 +39,32 @@ NIGHT = date(2027, 1, 1)
 AGENT = "FILER"
 """Four decisions in ten are his."""
 USUAL = """
-    SELECT d.external_id, d.state, d.action, r.total, d.confidence, d.item_id, d.opus_id, d.feedback, d.components, d.created_at
-    FROM overnight.decisions d JOIN overnight.rewards r ON r.subject = d.number
-    WHERE d.agent_type = :agent AND r.total >= -2 ORDER BY d.created_at DESC
+    SELECT id, "agentType", state, action, reward, "rewardComponents", confidence, reasoning, "userFeedback",
+        "userCorrection", "outcomeMetrics", "itemId", "opusId", "modelVersion", "createdAt"
+    FROM "Decision" WHERE "agentType" = :agent AND "isTrainingData" AND reward >= -2 ORDER BY "createdAt" DESC
 """
+"""What the app's own export reads of its own table."""
+
+
+@dataclass
+class Decision:
+    """What the usual way makes of a row."""
+
+    id: str
+    agent_type: str
+    state: dict[str, Any]
+    action: Any
+    reward: float
+    components: dict[str, Any] | None
+    confidence: float | None
+    reasoning: str | None
+    feedback: str | None
+    correction: Any
+    outcome: dict[str, Any] | None
+    item_id: str | None
+    opus_id: str | None
+    model_version: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +77,7 @@ class Size:
     """What is asked for: rows per CPU-second, ours to theirs."""
 
 
-QUICK = Size(decisions=100_000, usual=40_000, times=1.7)
+QUICK = Size(decisions=100_000, usual=40_000, times=2.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +101,9 @@ def main() -> int:
 
 def _measured(size: Size, folder: Path) -> Iterator[Figure]:
     _fill(size.usual, 0)
+    app_decisions.make_table()
+    app_decisions.load_by_copy(logged_decisions(size.usual))
+    app_decisions.take_rewards()
     theirs = _apart(_usual, folder)
     _fill(size.decisions, size.usual)
     ours = _apart(_ours, folder)
@@ -119,29 +146,32 @@ def _usual(folder: Path) -> Exported:
 
 
 def _fetch_all(path: Path) -> int:
-    with Session(engine()) as session:
-        rows = session.connection().execute(text(USUAL), {"agent": AGENT}).fetchall()
-        examples = [_example(row) for row in rows]
+    with app_decisions.engine().connect() as held:
+        rows = held.execute(text(USUAL), {"agent": AGENT}).fetchall()
+    decisions = [Decision(*row) for row in rows]
+    examples = [_example(decision) for decision in decisions]
     with path.open("w", encoding="utf-8") as file:
         for example in examples:
             file.write(json.dumps(example) + "\n")
+    rewards = [example["reward"] for example in examples]
+    told = Counter(example["metadata"]["userFeedback"] for example in examples)
+    print(f"mean {fmean(rewards)}, {min(rewards)} to {max(rewards)}, {told}", file=sys.stderr)
     return len(examples)
 
 
-def _example(row: Any) -> dict[str, Any]:
-    decision, state, action, total, confidence, item, opus, feedback, components, at = row
+def _example(decision: Decision) -> dict[str, Any]:
     return {
-        "prompt": render(AGENT, state),
-        "completion": json.dumps(action),
-        "reward": total,
-        "confidence": confidence,
+        "prompt": render(AGENT, decision.state),
+        "completion": json.dumps(decision.action),
+        "reward": decision.reward,
+        "confidence": decision.confidence,
         "metadata": {
-            "decisionId": decision,
-            "itemId": item,
-            "opusId": opus,
-            "userFeedback": feedback,
-            "rewardComponents": components,
-            "createdAt": at.isoformat(),
+            "decisionId": decision.id,
+            "itemId": decision.item_id,
+            "opusId": decision.opus_id,
+            "userFeedback": decision.feedback,
+            "rewardComponents": decision.components,
+            "createdAt": decision.created_at.isoformat(),
         },
     }
 

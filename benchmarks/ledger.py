@@ -170,7 +170,7 @@ def _news() -> int:
     """Every so many decisions, one whose outcome came late."""
     query = """
         UPDATE overnight.decisions SET revision = revision + 1, outcome_at = now(),
-            components = components || '{"immediate": {"userFeedback": 0.125, "userAcceptance": 0.125}}'
+            components = components::jsonb || '{"immediate": {"userFeedback": 0.125, "userAcceptance": 0.125}}'
         WHERE number %% %s = 0
     """
     with connection() as held:

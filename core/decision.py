@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -186,9 +187,9 @@ def encoded(name: str, value: Any) -> str:
 
 
 def _real(digits: str) -> float | int:
-    """A number of JSON; a whole one below 1e16, where Python writes no exponent, without its point."""
+    """A number of JSON; a whole one by its digits, as PostgreSQL writes it: without a point or an exponent."""
     value = float(digits)
-    return int(value) if value.is_integer() and abs(value) < 1e16 else value
+    return int(Decimal(repr(value))) if value.is_integer() else value
 
 
 def _integer(digits: str) -> float | int:

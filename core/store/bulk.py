@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import psycopg
 from psycopg import adapters, sql
-from psycopg.adapt import Dumper
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper, Loader
 from psycopg.pq import Format
-from psycopg.types.json import set_json_loads
 
 from core.store.tables import SCHEMA
 
@@ -22,7 +22,7 @@ def copy_in(
     types: Sequence[str],
     rows: Iterable[Sequence[Any]],
 ) -> int:
-    """Append rows to a table; how many. jsonb takes its text. Raises: psycopg.Error.
+    """Append rows to a table; how many. json and jsonb take their text. Raises: psycopg.Error.
 
     `types` are those of the columns ('text' for an enum), since rows go in PostgreSQL's binary form.
     """
@@ -30,7 +30,8 @@ def copy_in(
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(target, _names(columns))
     count = 0
     with connection.cursor() as cursor:
-        cursor.adapters.register_dumper(str, _JsonText)
+        for dumper in (_JsonText, _JsonbText):
+            cursor.adapters.register_dumper(str, dumper)
         with cursor.copy(statement) as copy:
             copy.set_types(types)
             for row in rows:
@@ -40,9 +41,18 @@ def copy_in(
 
 
 class _JsonText(Dumper):
-    """A document that is text already, as jsonb takes it in binary: the version of the form, then the text."""
+    """A document that is text already."""
 
     format = Format.BINARY
+    oid = adapters.types["json"].oid
+
+    def dump(self, obj: str) -> bytes:
+        return obj.encode()
+
+
+class _JsonbText(_JsonText):
+    """As jsonb takes it in binary: the version of the form, then the text."""
+
     oid = adapters.types["jsonb"].oid
 
     def dump(self, obj: str) -> bytes:
@@ -54,14 +64,32 @@ def stream(
 ) -> Iterator[tuple[Any, ...]]:
     """A query's rows as the server sends them, in binary; `types` are those of its columns. Raises: psycopg.Error.
 
-    The connection can do nothing else until the last row was taken. jsonb comes parsed, and as read by orjson.
+    The connection can do nothing else until the last row was taken. json and jsonb come parsed, by orjson.
     """
-    set_json_loads(orjson.loads, connection)
     inner = query if isinstance(query, sql.Composable) else sql.SQL(query)
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(inner)
-    with connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
-        copy.set_types(types)
-        yield from copy.rows()
+    with connection.cursor() as cursor:
+        cursor.adapters.register_loader("json", _Json)
+        cursor.adapters.register_loader("jsonb", _Jsonb)
+        with cursor.copy(statement, parameters) as copy:
+            copy.set_types(types)
+            yield from copy.rows()
+
+
+class _Json(Loader):
+    """A document, read in place."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> Any:
+        return orjson.loads(memoryview(data))
+
+
+class _Jsonb(_Json):
+    """As jsonb gives it in binary: the version of the form, then the text."""
+
+    def load(self, data: Buffer) -> Any:
+        return orjson.loads(memoryview(data)[1:])
 
 
 def staging(

@@ -21,7 +21,7 @@ PAGE_BYTES = 32 * 1024 * 1024
 """Bytes of text that end a page before."""
 Row = TypeVar("Row")
 TYPES = tuple(
-    {**dict.fromkeys(DOCUMENTS, "jsonb"), **dict.fromkeys(TIMES, "timestamptz")}.get(column)
+    {**dict.fromkeys(DOCUMENTS, "json"), **dict.fromkeys(TIMES, "timestamptz")}.get(column)
     or {"step": "int4", "confidence": "float8"}.get(column, "text")
     for column in COLUMNS
 )
@@ -142,12 +142,20 @@ def _columns(columns: Iterable[str], table: str = "") -> sql.Composable:
     return sql.SQL(", ").join(named)
 
 
+def _content(table: str) -> sql.Composable:
+    """What makes a decision another one; json compares as its text."""
+    return sql.SQL(", ").join(
+        sql.SQL("{}::text" if column in DOCUMENTS else "{}").format(sql.Identifier(table, column))
+        for column in CONTENT
+    )
+
+
 _DIFFERENT = sql.SQL("({}) IS DISTINCT FROM ({})")
 OLDER = sql.SQL("""
     SELECT s.external_id FROM pg_temp.staging s JOIN overnight.decisions d ON d.source = %(source)s
         AND d.external_id = s.external_id
     WHERE d.updated_at > s.updated_at AND {}
-""").format(_DIFFERENT.format(_columns(CONTENT, "d"), _columns(CONTENT, "s")))
+""").format(_DIFFERENT.format(_content("d"), _content("s")))
 UPSERT = sql.SQL("""
     INSERT INTO overnight.decisions AS d (source, {columns}) SELECT %(source)s, {columns} FROM pg_temp.staging
     ON CONFLICT (source, external_id) DO UPDATE SET {changes}, revision = d.revision + 1
@@ -159,5 +167,5 @@ UPSERT = sql.SQL("""
         for column in COLUMNS
         if column != "external_id"
     ),
-    different=_DIFFERENT.format(_columns(CONTENT, "d"), _columns(CONTENT, "excluded")),
+    different=_DIFFERENT.format(_content("d"), _content("excluded")),
 )

@@ -7,7 +7,7 @@ changes, so that who computed something from it knows to do it again.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Identity, Index, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
@@ -27,6 +27,14 @@ def document(**rest: Any) -> Any:
     return Field(sa_type=JSONB(none_as_null=True), **rest)
 
 
+def spelt(**rest: Any) -> Any:
+    """A json column, which keeps the text, in the one spelling that `core.decision` gives it.
+
+    For what is read whole and never searched: jsonb would be taken apart when it comes, and printed whenever it is read.
+    """
+    return Field(sa_type=JSON(none_as_null=True), **rest)
+
+
 class DecisionRow(StoredRow, table=True):
     """One decision of an agent: what it saw, what it did, and whatever became known of it later."""
 
@@ -34,16 +42,22 @@ class DecisionRow(StoredRow, table=True):
     __table_args__ = (
         UniqueConstraint("source", "external_id"),
         CheckConstraint(f"feedback IN {FEEDBACK}", name="feedback"),
-        Index("ix_decisions_agent_type_number", "agent_type", "number"),
+        Index("ix_decisions_source_agent_type", "source", "agent_type", "number"),
+        Index(
+            "ix_decisions_session",
+            *("source", "session_id"),
+            postgresql_include=["agent_type", "step", "created_at"],
+            postgresql_where=text("session_id IS NOT NULL"),
+        ),
     )
     number: int = numbered()
     source: str
     external_id: str
     agent_type: str
-    state: dict[str, Any] = document()
-    action: Any = document()
-    next_state: dict[str, Any] | None = document(default=None)
-    alternatives: Any = document(default=None, nullable=True)
+    state: dict[str, Any] = spelt()
+    action: Any = spelt()
+    next_state: dict[str, Any] | None = spelt(default=None)
+    alternatives: Any = spelt(default=None, nullable=True)
     item_id: str | None = None
     opus_id: str | None = None
     """What the item was filed under."""
@@ -54,15 +68,15 @@ class DecisionRow(StoredRow, table=True):
     model_version: str
     confidence: float | None = None
     reasoning: str | None = None
-    logprobs: list[float] | None = document(default=None)
+    logprobs: list[float] | None = spelt(default=None)
     """Of the answer's tokens, under the model that gave it; in nats."""
     feedback: str | None = None
-    correction: Any = document(default=None, nullable=True)
+    correction: Any = spelt(default=None, nullable=True)
     """What the user would have had instead."""
     feedback_at: datetime | None = None
-    outcome: dict[str, Any] | None = document(default=None)
+    outcome: dict[str, Any] | None = spelt(default=None)
     outcome_at: datetime | None = None
-    components: dict[str, Any] | None = document(default=None)
+    components: dict[str, Any] | None = spelt(default=None)
     """What the app observed of each part of the reward: {group: {component: number}}."""
     created_at: datetime
     updated_at: datetime

@@ -24,7 +24,7 @@ from core.store.watermarks import move_watermark, watermark
 NOT_THERE = "decision not there yet"
 COLUMNS = ("external_id", *LATER, "updated_at")
 TYPES = tuple(
-    "jsonb" if name in DOCUMENTS else "timestamptz" if name.endswith("_at") else "text" for name in COLUMNS
+    "json" if name in DOCUMENTS else "timestamptz" if name.endswith("_at") else "text" for name in COLUMNS
 )
 READ = (*LATER, "created_at")
 KNOWN = sql.SQL("""

@@ -58,8 +58,8 @@ class Rewarded(NamedTuple):
 COLUMNS: dict[str, str] = {
     "d.number": "int8",
     "d.external_id": "text",
-    "d.state": "jsonb",
-    "d.action": "jsonb",
+    "d.state": "json",
+    "d.action": "json",
     "d.created_at": "timestamptz",
     "d.model_version": "text",
     "d.item_id": "text",
@@ -68,9 +68,9 @@ COLUMNS: dict[str, str] = {
     "d.session_id": "text",
     "d.step": "int4",
     "d.confidence": "float8",
-    "d.logprobs": "jsonb",
+    "d.logprobs": "json",
     "d.feedback": "text",
-    "d.correction": "jsonb",
+    "d.correction": "json",
     "d.components::text": "text",
     "r.total": "float8",
     "r.normalized": "float8",
@@ -78,6 +78,8 @@ COLUMNS: dict[str, str] = {
 }
 """Where the values of a `Rewarded` come from, in their order, with their types."""
 FIRST = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+ALONE = "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '16MB'"
+"""Rows as wide as decisions cost more to pass between processes than to sort in one."""
 SCORED = (
     "FROM overnight.decisions d LEFT JOIN overnight.rewards r ON r.subject = d.number AND r.spec = %(spec)s"
 )
@@ -109,6 +111,7 @@ ROWS = f"""
 def one_moment(held: psycopg.Connection) -> None:
     """Let all that this transaction reads be as it is now; its first statement."""
     held.execute(FIRST)
+    held.execute(ALONE)
 
 
 def left_out(held: psycopg.Connection, wanted: Wanted) -> dict[str, int]:

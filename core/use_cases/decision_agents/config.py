@@ -121,7 +121,7 @@ class DecisionAgentsConfig(UseCaseConfig):
     @property
     def agent_type(self) -> AgentType:
         """Whose decisions a run is about."""
-        return AgentType(self.slot.upper())
+        return AgentType[self.slot.upper()]
 
     @property
     def limits(self) -> TokenLimits:

@@ -20,7 +20,7 @@ def render(agent_type: str, state: Mapping[str, Any]) -> str:
 
     A state without any of them is shown as JSON.
     """
-    task, fields = FORMATTERS[AgentType(agent_type)]
+    task, fields = FORMATTERS[agent_type]
     lines = [f"{name}: {text}" for name, value in fields(state) if (text := _text(value))]
     return "\n".join((task, *(lines or [action_text(state)[:STATE]]), "Answer in JSON:\n"))
 
@@ -66,7 +66,7 @@ def _retriever(state: Mapping[str, Any]) -> Lines:
     yield "Sources", state.get("sources")
 
 
-FORMATTERS: Mapping[AgentType, tuple[str, Callable[[Mapping[str, Any]], Lines]]] = {
+FORMATTERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Lines]]] = {
     AgentType.FILER: ("File the item.", _filer),
     AgentType.LIBRARIAN: ("Check the entry.", _librarian),
     AgentType.PRIORITIZER: ("Rank the tasks.", _prioritizer),
@@ -82,8 +82,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _project(value: Any, *, content: bool = False) -> str:
     """A project in a line: name, kind, and the beginning of what is in it."""
     project = _mapping(value)
-    kind = project.get("opusType")
-    words = f"{project.get('name') or ''}{f' ({kind})' if kind else ''}"
+    name, kind = project.get("name") or "", project.get("opusType")
+    words = f"{name} ({kind})" if kind else str(name)
     return f"{words}: {_text(project['content'])}" if content and project.get("content") else words
 
 
@@ -102,6 +102,7 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(filter(None, map(_text, value[:LISTED])))
     if isinstance(value, dict):
-        named = value.get("name") or value.get("title")
-        return _project(value) if value.get("name") else _text(named) or action_text(value)[:TEXT]
+        return (
+            _project(value) if value.get("name") else _text(value.get("title")) or action_text(value)[:TEXT]
+        )
     return action_text(value)

@@ -50,8 +50,8 @@ def collect(config: DecisionAgentsConfig, folder: Path, progress: Progress) -> S
 
 
 def _encoded(row: Row) -> Encoded:
-    """A line of values that came out of the database, which holds no NaN and no half letters."""
-    return Encoded(orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE), row["split"])
+    """A line, whose keys are in order, of values that came out of the database, which holds no NaN and no half letters."""
+    return Encoded(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE), row["split"])
 
 
 def wanted(config: DecisionAgentsConfig, spec: int | None) -> Wanted:
@@ -83,37 +83,37 @@ def nothing_there(config: DecisionAgentsConfig, skipped: dict[str, int]) -> Data
 def line(config: DecisionAgentsConfig, decision: Rewarded, versions: Mapping[str, int]) -> Row:
     """A decision as one line for orjson: prompt, completion, reward and metadata as apps know them, and what training needs.
 
-    `versions` are the models that the agent type has had, by the name that decisions give them.
+    Its keys are in their order. `versions` are the models that the agent type has had, by the name that decisions give them.
     """
     truth = truth_of(decision.action, decision.feedback, decision.correction)
     done = action_text(decision.action)
     session = decision.session_id or decision.external_id
     person = decision.user_id or session
     return {
-        "id": decision.external_id,
-        "prompt": render(config.agent_type, decision.state),
         "completion": done,
-        "reward": decision.total,
         "confidence": decision.confidence,
+        "id": decision.external_id,
+        "logprobs": decision.logprobs,
         "metadata": {
+            "createdAt": decision.created_at,
             "decisionId": decision.external_id,
             "itemId": decision.item_id,
             "opusId": decision.opus_id,
-            "userFeedback": decision.feedback,
             "rewardComponents": None if decision.components is None else orjson.Fragment(decision.components),
-            "createdAt": decision.created_at,
+            "userFeedback": decision.feedback,
         },
-        "split": split_of(person, config.export.held_out),
+        "model_version": decision.model_version,
+        "normalized": decision.normalized,
         "number": decision.number,
         "person": person,
-        "session": session,
-        "step": decision.step,
-        "session_length": 1 if decision.session_length is None else decision.session_length,
-        "model_version": decision.model_version,
         "policy_version": versions.get(decision.model_version),
-        "normalized": decision.normalized,
+        "prompt": render(config.agent_type, decision.state),
+        "reward": decision.total,
+        "session": session,
+        "session_length": 1 if decision.session_length is None else decision.session_length,
+        "split": split_of(person, config.export.held_out),
+        "step": decision.step,
         "truth": done if truth is decision.action else None if truth is None else action_text(truth),
-        "logprobs": decision.logprobs,
     }
 
 

@@ -11,7 +11,7 @@ from core.store.engine import connection
 
 AT = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
 COLUMNS = ("source", "external_id", "agent_type", "state", "action", "model_version", "confidence", "step", "created_at", "updated_at")  # fmt: skip
-TYPES = ("text", "text", "text", "jsonb", "jsonb", "text", "float8", "int4", "timestamptz", "timestamptz")
+TYPES = ("text", "text", "text", "json", "json", "text", "float8", "int4", "timestamptz", "timestamptz")
 
 
 def row(name, state='{"x": 1}', confidence=0.1):
@@ -30,7 +30,7 @@ def test_what_went_in_comes_out(database):
         query = (
             "SELECT external_id, state, confidence, step, created_at FROM overnight.decisions ORDER BY number"
         )
-        found = list(stream(held, query, ("text", "jsonb", "float8", "int4", "timestamptz")))
+        found = list(stream(held, query, ("text", "json", "float8", "int4", "timestamptz")))
     assert [one[0] for one in found] == [words, "two", "three"]
     assert found[0][1] == {
         "text": 'tab\t line\n back\\slash "quoted" \\N 日本語',
@@ -74,7 +74,7 @@ def test_a_staging_table_is_gone_after_its_transaction(database):
     with connection() as held:
         table = staging(held, "decisions", ("external_id", "state"))
         assert (
-            copy_in(held, table, ("external_id", "state"), ("text", "jsonb"), [("a", None), ("a", "1")]) == 2
+            copy_in(held, table, ("external_id", "state"), ("text", "json"), [("a", None), ("a", "1")]) == 2
         )
         assert held.execute("SELECT count(*) FROM pg_temp.staging").fetchone() == (2,)
         held.commit()
@@ -96,7 +96,7 @@ def test_memory_stays_bounded(database):
         copy_in(
             held, "decisions", COLUMNS, TYPES, looked_at(row(f"d{number}", state) for number in range(10_000))
         )
-        found = looked_at(stream(held, "SELECT state FROM overnight.decisions", ("jsonb",)))
+        found = looked_at(stream(held, "SELECT state FROM overnight.decisions", ("json",)))
         assert sum(len(one["text"]) for (one,) in found) == 10_000 * 10_000
     assert len(seen) == 20
     assert max(seen) - seen[0] < 30 * 2**20

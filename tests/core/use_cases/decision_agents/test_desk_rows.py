@@ -112,6 +112,9 @@ def test_every_decision_is_a_row_or_counted(database, open_desk, tmp_path):
     assert rows["few"] == rows["final"][:10]
     assert 10 < len(rows["good"]) < len(rows["final"]) < len(rows["all"])
     assert set(found["few"][0].skipped) - {"below min_reward"} == {"reward pending", "beyond the limit"}
+    for row in rows["all"]:
+        assert list(row) == sorted(row)
+        assert list(row["metadata"]) == sorted(row["metadata"])
 
 
 def test_only_the_sources_own_decisions_up_to_the_day_are_read(database, open_desk, tmp_path):
