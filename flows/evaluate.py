@@ -60,7 +60,7 @@ def evaluate_model(  # noqa: PLR0917  (a form's fields)
         slot: The agent type, as filer or prioritizer: how long its answers may be.
         output: Where to write the results as JSON, besides the run's own folder.
     """
-    run = open_run(use_case, preset, (overrides or {}) | ({"slot": slot.lower()} if slot else {}), given=rows)
+    run = open_run(use_case, preset, (overrides or {}) | ({"slot": slot} if slot else {}), given=rows)
     questions = exam(run, given(run, rows))
     candidate = find_model(run, model)
     played = play(run, candidate, incumbent=start_of(run, candidate), rows=questions)
