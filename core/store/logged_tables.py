@@ -171,6 +171,29 @@ class MarketOutcomeRow(StoredRow, table=True):
     observed_at: datetime = Field(sa_column_kwargs=NOW)
 
 
+class RatedEntryRow(StoredRow, table=True):
+    """Something that was shown to be rated: a widget that answers a question, or any response to any prompt."""
+
+    __tablename__ = "rated_entries"
+    __table_args__ = (
+        UniqueConstraint("source", "entry_id"),
+        Index("ix_rated_entries_question", "source", "question_id"),
+    )
+    number: int = numbered()
+    source: str
+    entry_id: str
+    question_id: str
+    question: str
+    scenario: str | None = None
+    widget: str | None = None
+    fixture: str | None = None
+    size: str | None = None
+    context: dict[str, Any] | None = spelt(default=None)
+    prompt: str | None = None
+    response: str | None = None
+    created_at: datetime = Field(sa_column_kwargs=NOW)
+
+
 class RatingRow(StoredRow, table=True):
     """A person's thumb on an answer; a rater's latest vote on an entry stands."""
 
@@ -178,6 +201,7 @@ class RatingRow(StoredRow, table=True):
     __table_args__ = (
         UniqueConstraint("source", "entry_id", "rater_id"),
         CheckConstraint("rating IN ('up', 'down')", name="rating"),
+        Index("ix_ratings_new", "source", postgresql_where=text("used_at IS NULL")),
     )
     number: int = numbered()
     source: str
@@ -189,3 +213,7 @@ class RatingRow(StoredRow, table=True):
     model_version: str | None = None
     rated_at: datetime
     revision: int = Field(default=1, sa_type=BigInteger, sa_column_kwargs=FIRST)
+    claimed_by: str | None = None
+    """The run that is learning from it."""
+    used_at: datetime | None = None
+    """When a run had learnt from it; no longer, once the rater has changed his mind."""

@@ -1,0 +1,136 @@
+"""What people rated and how they rated it, read from whatever form it came in, or the reason why it can't be used."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from core.decision import AHEAD, LARGEST, LONGEST_ID, Unreadable, document, moment, text
+
+NOBODY = "somebody"
+"""Who rated where it was not noted."""
+USUAL_SIZE = "normal"
+
+
+class Thumb(StrEnum):
+    """What a rater thought of an entry."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that was shown to be rated: a widget that answers a question, or any response to any prompt."""
+
+    entry_id: str
+    question_id: str
+    question: str
+    scenario: str | None = None
+    """The situation that its question belongs to, with others."""
+    widget: str | None = None
+    """Its kind."""
+    fixture: str | None = None
+    """How the widget looks."""
+    size: str | None = None
+    context: str | None = None
+    """JSON text: what was known when it was chosen, and the data that it shows."""
+    prompt: str | None = None
+    response: str | None = None
+    """Of an app that notes both, the words themselves; else they follow from the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One rater's thumb on one entry; times are in UTC."""
+
+    entry_id: str
+    rater_id: str
+    rating: Thumb
+    rated_at: datetime
+    tags: str = "[]"
+    """A JSON list of words."""
+    notes: str | None = None
+    model_version: str | None = None
+
+
+ENTRY = tuple(field.name for field in fields(Entry))
+RATING = tuple(field.name for field in fields(Rating))
+ENTRY_CALLED = {"entry_id": ("id",), "context": ("data_override",), "question": ("query",)}
+RATING_CALLED = {
+    "rater_id": ("device_id", "user_id", "rater"),
+    "rated_at": ("updated_at", "created_at"),
+    "notes": ("note",),
+}
+"""What apps call a column besides our own name for it; the first app was that of seed 003."""
+
+
+def read_entry(values: Mapping[str, Any]) -> Entry:
+    """An entry from a row of any source. Raises: Unreadable."""
+    read = {name: text(name, values.get(name)) or None for name in ENTRY if name != "context"}
+    read["context"] = document("context", values.get("context"))
+    if sum(len(value or "") for value in read.values()) > LARGEST:
+        raise Unreadable("oversize", f"its documents and texts are larger than {LARGEST // 2**20} MB")
+    question = read["question"] or read["prompt"] or ""
+    if not question.strip():
+        raise Unreadable("missing_value", "question and prompt missing: give every entry one of them")
+    if not (read["response"] or read["widget"] or "").strip():
+        raise Unreadable(
+            "empty_response",
+            "it shows nothing: give a response, or the kind of widget that was shown",
+        )
+    return Entry(
+        entry_id=_name("entry_id", values.get("entry_id")),
+        question_id=read["question_id"] or question,
+        question=question,
+        scenario=read["scenario"],
+        widget=read["widget"],
+        fixture=read["fixture"],
+        size=read["size"] or (USUAL_SIZE if read["widget"] else None),
+        context=read["context"],
+        prompt=read["prompt"],
+        response=read["response"],
+    )
+
+
+def read_rating(values: Mapping[str, Any], now: datetime) -> Rating:
+    """A rating from a row of any source; one without a time was given now. Raises: Unreadable."""
+    rated_at = moment("rated_at", values.get("rated_at")) or now
+    if rated_at > now + AHEAD:
+        raise Unreadable("clock_skew", f"rated_at {rated_at} is in the future: set that clock")
+    return Rating(
+        entry_id=_name("entry_id", values.get("entry_id")),
+        rater_id=text("rater_id", values.get("rater_id")) or NOBODY,
+        rating=_thumb(values.get("rating")),
+        rated_at=rated_at,
+        tags=_tags(values.get("tags")),
+        notes=text("notes", values.get("notes")) or None,
+        model_version=text("model_version", values.get("model_version")) or None,
+    )
+
+
+def _thumb(value: Any) -> Thumb:
+    try:
+        return Thumb(str(value).strip().lower())
+    except ValueError as error:
+        raise Unreadable(
+            "unknown_rating", f"rating {str(value)[:40]!r} is none of {', '.join(Thumb)}"
+        ) from error
+
+
+def _tags(value: Any) -> str:
+    """A list of words as JSON text; a single word is a list of one."""
+    if isinstance(value, str) and value[:1] not in ("[", '"'):
+        value = [value] if value.strip() else []
+    words = document("tags", value) or "[]"
+    if not words.startswith("["):
+        raise Unreadable("bad_json", f"tags {words[:40]} are no list of words")
+    return words
+
+
+def _name(name: str, value: Any) -> str:
+    words = text(name, value)
+    if not words or len(words.encode()) > LONGEST_ID:
+        raise Unreadable("bad_id", f"{name} has {len((words or '').encode())} bytes: give 1 to {LONGEST_ID}")
+    return words
