@@ -1,0 +1,98 @@
+"""The settings of the widget ratings."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from core.errors import ConfigError
+from core.evaluation import EvaluationSettings, check_names
+from core.record import Settings
+from core.store.foreign.settings import SourceSettings
+from core.use_case import UseCaseConfig
+from core.use_cases.widget_ratings.catalogue import SCENARIOS
+
+Problem = Literal["widget", "fixture", "text"]
+METRICS = ("accuracy", "logprob_accuracy", "margin")
+"""Share of pairs whose chosen answer has the higher implicit reward, the higher log-probability; and the reward's margin."""
+MODELS = ("candidate", "incumbent", "untrained")
+BASELINES = ("true taste", "most liked elsewhere")
+SIMULATED = "simulation"
+"""The source of ratings that the generator writes."""
+FILES = "files"
+"""The source of ratings that came in files."""
+
+
+class SimulationSettings(Settings):
+    """The people whose ratings the generator writes, and what they are shown."""
+
+    scenarios: int = Field(default=12, ge=2, le=len(SCENARIOS))
+    questions: int = Field(default=16, ge=1)
+    """In each scenario."""
+    raters: int = Field(default=20, ge=1)
+    ratings: int = Field(default=60, ge=1)
+    """Of each rater on a day."""
+    days: int = Field(default=5, ge=1)
+    """Days of ratings, up to the run's own."""
+    sharpness: float = Field(default=4.0, gt=0)
+    """How surely a thumb follows the taste: the slope of a logistic function."""
+    threshold: float = 0.5
+    """What a showing must be worth for an even chance of a thumb up."""
+    doubt: float = Field(default=0.15, ge=0)
+    """Within this of the threshold half of the raters say that they are not sure."""
+    seed: int = Field(default=1, ge=0)
+
+
+class VoteSettings(Settings):
+    """Which ratings count, and how sure an answer's votes must be."""
+
+    limit: int | None = Field(default=10_000, ge=1)
+    """Ratings, the newest first; null takes all."""
+    unsure_tags: tuple[str, ...] = ("unsure", "accident", "not-sure")
+    """A rating with one of these tags is left out."""
+    votes: int = Field(default=1, ge=1)
+    """Votes that an answer needs."""
+    agreement: float = Field(default=0.6, ge=0.5, le=1)
+    """Share of an answer's votes that must be the same; what splits its raters teaches nothing."""
+
+
+class WidgetRatingsConfig(UseCaseConfig):
+    """Everything a run of the widget ratings can be told."""
+
+    source: SourceSettings | None = None
+    """The app's own database with its ratings."""
+    data_file: Path | None = None
+    """A JSON file with what was rated."""
+    ratings_file: Path | None = None
+    """A JSON file with ratings; with neither file nor source, the simulated raters' are taken."""
+    rater: str = Field(default="somebody", min_length=1)
+    """Whose ratings a file holds that doesn't say so."""
+    simulation: SimulationSettings = SimulationSettings()
+    problems: tuple[Problem, ...] = Field(default=("widget", "fixture", "text"), min_length=1)
+    """What is learnt: which widget answers a question, how a widget looks, and answers in words."""
+    votes: VoteSettings = VoteSettings()
+    held_out: float = Field(default=0.25, gt=0, lt=1)
+    """Share of scenarios (where entries name none, of questions) that nothing is trained on, by their hash."""
+    min_samples: int = Field(default=50, ge=1)
+    """Pairs to train on, below which a run ends as 'not enough data'."""
+    prompt_tokens: int = Field(default=512, ge=1)
+    """Longer prompts are left out."""
+    completion_tokens: int = Field(default=48, ge=1)
+
+    @property
+    def rows_of(self) -> str:
+        """The source whose ratings are read."""
+        if self.source is not None:
+            return self.source.name
+        return SIMULATED if self.data_file is None and self.ratings_file is None else FILES
+
+    @field_validator("evaluation")
+    @classmethod
+    def _known_names(cls, settings: EvaluationSettings) -> EvaluationSettings:
+        return check_names(settings, METRICS, (*MODELS, *BASELINES))
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.source is not None and self.ratings_file is not None:
+            raise ConfigError("source and ratings_file both say where ratings come from: keep one of them")
+        return self

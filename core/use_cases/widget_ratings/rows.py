@@ -1,0 +1,155 @@
+"""From stored thumbs to the answers of each prompt, those that were liked and those that were not."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from core.dataset import Snapshot, read_rows, write_snapshot
+from core.errors import DataError
+from core.store.engine import connection
+from core.store.rewarded import one_moment
+from core.store.votes import Asked, Votes, counted, kinds, uncounted
+from core.use_case import Progress
+from core.use_cases.widget_ratings.config import Problem, WidgetRatingsConfig
+from core.use_cases.widget_ratings.prompts import END, fixture_prompt, widget_answer, widget_prompt
+
+NAME = "widget_ratings"
+FEW, SPLIT, ALONE = "too few votes", "votes disagree", "the only look that its widget has"
+Row = dict[str, Any]
+Kinds = Mapping[str, tuple[list[str], list[str]]]
+
+
+@dataclass(slots=True)
+class Asking:
+    """One prompt and the votes for every answer that was shown."""
+
+    problem: Problem
+    prompt: str
+    of: Votes
+    """One of its entries: its question, and for a look its widget."""
+    answers: dict[str, list[int]] = field(default_factory=dict)
+    """Answer -> thumbs up and down."""
+
+    def count(self, answer: str, votes: Votes) -> None:
+        """Add an entry's thumbs to those of its answer."""
+        held = self.answers.setdefault(answer, [0, 0])
+        held[0] += votes.up
+        held[1] += votes.down
+
+
+def collect(config: WidgetRatingsConfig, folder: Path, progress: Progress) -> Snapshot:
+    """Every prompt with its answers and their votes, question by question, in one pass over the store.
+
+    Raises: DataError when nobody rated anything, StoreError.
+    """
+    asked = Asked(config.rows_of, config.votes.limit, config.votes.unsure_tags)
+    skipped: Counter[str] = Counter()
+    with connection() as held:
+        one_moment(held)
+        known = kinds(held, config.rows_of)
+        skipped.update(uncounted(held, asked))
+        questions = groupby(counted(held, asked), key=lambda votes: votes.question_id)
+        rows = (row for _, entries in questions for row in _rows(config, known, entries, skipped))
+        snapshot = write_snapshot(folder, "votes", rows, skipped=skipped, notes={"source": config.rows_of})
+    if not snapshot.counts["rows"]:
+        raise DataError(
+            f"the source '{config.rows_of}' has no rating to learn from: import or simulate some first"
+        )
+    progress(1.0, f"{snapshot.counts['rows']:,} prompts with votes")
+    return snapshot
+
+
+def _rows(
+    config: WidgetRatingsConfig, known: Kinds, entries: Iterator[Votes], skipped: Counter[str]
+) -> Iterator[Row]:
+    """One question's prompts."""
+    askings: dict[tuple[str, str], Asking] = {}
+    for votes in entries:
+        for problem, prompt, answer in _views(votes, known, skipped):
+            if problem in config.problems:
+                asking = askings.setdefault((problem, prompt), Asking(problem, prompt, votes))
+                asking.count(answer, votes)
+    for _, asking in sorted(askings.items()):
+        yield _row(config, asking)
+
+
+def _views(votes: Votes, known: Kinds, skipped: Counter[str]) -> Iterator[tuple[Problem, str, str]]:
+    """What an entry's thumbs are votes on: an answer in words, or a widget, and how it looks."""
+    if votes.response is not None:
+        yield "text", votes.prompt or votes.question, votes.response
+        return
+    widget = votes.widget or ""
+    sizes = sorted({size for _, sizes in known.values() for size in sizes})
+    yield (
+        "widget",
+        widget_prompt(votes.question, votes.context, list(known), sizes),
+        widget_answer(widget, votes.size),
+    )
+    looks = known[widget][0]
+    if votes.fixture is None or len(looks) < 2:
+        skipped[ALONE] += votes.fixture is not None
+        return
+    yield "fixture", fixture_prompt(votes.question, votes.context, widget, votes.size, looks), votes.fixture
+
+
+def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
+    of = asking.of
+    chosen = f"{of.widget}/{of.size}" if asking.problem == "fixture" else asking.problem
+    return {
+        "id": f"{of.question_id}/{chosen}",
+        "prompt": asking.prompt,
+        "answers": [[answer, *votes] for answer, votes in sorted(asking.answers.items())],
+        "split": split_of(of.scenario or of.question_id, config.held_out),
+        "problem": asking.problem,
+        "question_id": of.question_id,
+        "scenario": of.scenario,
+    }
+
+
+def split_of(unit: str, held_out: float) -> str:
+    """On which side all of a scenario is, or of a question without one: decided by a hash, whoever else is there."""
+    place = int.from_bytes(hashlib.blake2b(unit.encode(), digest_size=8).digest(), "big") / 2**64
+    return "test" if place < held_out else "train"
+
+
+def reward(config: WidgetRatingsConfig, votes: Snapshot, folder: Path, progress: Progress) -> Snapshot:
+    """Prompts as groups: 1 for an answer that its raters like, -1 for one that they don't, none that they are divided on."""
+    skipped: Counter[str] = Counter(votes.skipped)
+    rows = (scored(config, row, skipped) for row in read_rows(votes))
+    groups = (row for row in rows if row["completions"])
+    snapshot = write_snapshot(
+        folder, "rewards", groups, skipped=skipped, parents=(votes.sha256,), notes=votes.notes
+    )
+    progress(1.0, f"{snapshot.counts['rows']:,} prompts with answers that are liked or not")
+    return snapshot
+
+
+def scored(config: WidgetRatingsConfig, row: Row, skipped: Counter[str]) -> Row:
+    """A prompt's answers that enough raters agree on; the others are counted."""
+    completions, rewards, votes = [], [], []
+    for answer, up, down in row["answers"]:
+        if up + down < config.votes.votes:
+            skipped[FEW] += 1
+        elif up == down or max(up, down) < config.votes.agreement * (up + down):
+            skipped[SPLIT] += 1
+        else:
+            completions.append(answer + END)
+            rewards.append(1.0 if up > down else -1.0)
+            votes.append([up, down])
+    return {
+        "id": row["id"],
+        "prompt": row["prompt"],
+        "completions": completions,
+        "rewards": rewards,
+        "split": row["split"],
+        "metadata": {
+            "problem": row["problem"],
+            "question": row["question_id"],
+            "scenario": row["scenario"],
+            "votes": votes,
+        },
+    }
