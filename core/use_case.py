@@ -1,10 +1,10 @@
 """What a product must say about itself; everything else is shared."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, Protocol, get_args
 
 from pydantic import Field, field_validator
 
@@ -18,7 +18,6 @@ from core.files import digest
 from core.record import Settings
 from core.reports.story import Story
 from core.reward import RewardSpec
-from core.store.training_statistics import TrainingStatistics
 from core.tracking import TrackingSettings
 from core.training.config import (
     AdapterSettings,
@@ -32,6 +31,22 @@ from core.training.config import (
 
 Progress = Callable[[float, str], None]
 """Called with the share that is done, in [0, 1], and a few words."""
+
+
+class Statistics(Protocol):
+    """What lies in the store to train on."""
+
+    columns: ClassVar[tuple[str, ...]]
+    source: str
+
+    @property
+    def sentence(self) -> str:
+        """What it comes to."""
+        ...
+
+    def lines(self) -> Iterable[Sequence[object]]:
+        """The lines of a table."""
+        ...
 
 
 class UseCaseConfig(Settings):
@@ -107,7 +122,7 @@ class UseCase:
     """The source whose rows a run is about."""
     known_until: Callable[[Any], datetime] | None = None
     """The moment up to which a run knows what happened."""
-    statistics: Callable[[Any], TrainingStatistics] | None = None
+    statistics: Callable[[Any], Statistics] | None = None
     """How much of what lies in the store there is to train on."""
     stored: Callable[[Any, Snapshot], None] | None = None
     """For rows that lie in the store, which changes: collecting is never found done, and this notes which stored rows a

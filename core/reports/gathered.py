@@ -2,7 +2,7 @@
 
 from core.accounting import Accounting
 from core.reports.markdown import Report, bullets, heading, table
-from core.store.training_statistics import AgentStatistics, TrainingStatistics
+from core.use_case import Statistics
 
 EXPLAINED = {
     "older_copy": "a newer version of the same id is there",
@@ -14,16 +14,11 @@ EXPLAINED = {
 }
 """What a reason means, where its word does not say it."""
 
-COLUMNS = tuple(name.replace("_", " ") for name in AgentStatistics.model_fields)
 
-
-def gathered_report(title: str, rows: Accounting, found: TrainingStatistics) -> Report:
-    """What became of every row that was read, and every agent type's decisions and rewards."""
+def gathered_report(title: str, rows: Accounting, found: Statistics) -> Report:
+    """What became of every row that was read, and what there is now."""
     source = found.source
-    ready = [each.agent_type.lower() for each in found.agents if each.ready]
-    report = Report(
-        f"{title}: {rows.written:,} of {rows.read:,} decisions from '{source}' are new or changed"
-    )
+    report = Report(f"{title}: {rows.written:,} of {rows.read:,} rows from '{source}' are new or changed")
     report.add(
         heading("What became of the rows"),
         table(("end", "rows"), _ends(rows)),
@@ -34,8 +29,8 @@ def gathered_report(title: str, rows: Accounting, found: TrainingStatistics) -> 
     )
     report.add(
         heading("What there is to train on"),
-        f"Ready from {found.minimum:,} final rewards on: {', '.join(ready) or 'none'}.",
-        table(COLUMNS, map(_line, found.agents)),
+        found.sentence,
+        table(found.columns, found.lines()),
     )
     return report
 
@@ -48,7 +43,3 @@ def _ends(rows: Accounting) -> list[tuple[str, int]]:
         *((f"quarantined: {reason}", count) for reason, count in sorted(rows.quarantined.items())),
         *((f"skipped: {reason}", count) for reason, count in sorted(rows.skipped.items())),
     ]
-
-
-def _line(agent: AgentStatistics) -> tuple[object, ...]:
-    return tuple(agent.model_dump(mode="json").values())

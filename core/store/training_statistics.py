@@ -1,5 +1,8 @@
 """How much there is to train on, agent by agent."""
 
+from collections.abc import Iterator
+from typing import ClassVar
+
 from core.decision import AgentType
 from core.record import Record
 from core.reward import RewardSpec
@@ -35,10 +38,24 @@ class AgentStatistics(Record):
 class TrainingStatistics(Record):
     """What a source's decisions are good for now."""
 
+    columns: ClassVar[tuple[str, ...]] = tuple(
+        name.replace("_", " ") for name in AgentStatistics.model_fields
+    )
     source: str
     minimum: int
     """Final rewards from which an agent type is ready."""
     agents: tuple[AgentStatistics, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Which agent types can be trained."""
+        ready = [each.agent_type.lower() for each in self.agents if each.ready]
+        return f"Ready from {self.minimum:,} final rewards on: {', '.join(ready) or 'none'}."
+
+    def lines(self) -> Iterator[tuple[object, ...]]:
+        """One agent type a line."""
+        for agent in self.agents:
+            yield tuple(agent.model_dump(mode="json").values())
 
 
 def training_statistics(use_case: str, source: str, spec: RewardSpec, minimum: int) -> TrainingStatistics:

@@ -7,8 +7,9 @@ from core.errors import ConfigError
 from core.use_case import UseCase
 from core.use_cases.decision_agents import DECISION_AGENTS
 from core.use_cases.fantasy_draft import FANTASY_DRAFT
+from core.use_cases.widget_ratings import WIDGET_RATINGS
 
-USE_CASES: tuple[UseCase, ...] = (FANTASY_DRAFT, DECISION_AGENTS)
+USE_CASES: tuple[UseCase, ...] = (FANTASY_DRAFT, DECISION_AGENTS, WIDGET_RATINGS)
 
 
 class UseCaseName(StrEnum):

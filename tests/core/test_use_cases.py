@@ -34,6 +34,7 @@ SMALL = {
         "reward.boards": 1,
     },
     "decision_agents": {"desk.decisions": 20, "export.limit": 80},
+    "widget_ratings": {"simulation.questions": 6, "simulation.raters": 8, "problems": ["widget", "fixture"]},
 }
 """What makes a use case's demo preset small enough for a test; one that is small needs nothing here."""
 JUDGE = {
@@ -51,6 +52,11 @@ JUDGE = {
 }
 """Settings of the judge: what rows are worth may follow them, what a policy is asked may not."""
 
+judged = pytest.mark.parametrize(
+    "use_case",
+    [use_case for use_case in USE_CASES if use_case.name in JUDGE],
+    ids=lambda use_case: use_case.name,
+)
 each = pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_case.name)
 
 
@@ -59,7 +65,7 @@ def nothing(_share, _words):
 
 
 def small(use_case, judge=False) -> UseCaseConfig:
-    overrides = SMALL.get(use_case.name, {}) | (JUDGE[use_case.name] if judge else {})
+    overrides = SMALL.get(use_case.name, {}) | (JUDGE.get(use_case.name, {}) if judge else {})
     return load_config(use_case.config, use_case.name, "demo", overrides)
 
 
@@ -73,6 +79,8 @@ def made(tmp_path_factory, database_of_module, open_desk):
             config = small(use_case, judge=turn == "another judge")
             if use_case.name == "decision_agents":
                 open_desk(config)
+            elif use_case.gather is not None:
+                use_case.gather(config, None, nothing)
             rows = use_case.collect(config, folder / "rows", nothing)
             rewards = use_case.reward(config, rows, folder / "rewards", nothing)
             groups = {
@@ -207,7 +215,7 @@ def test_the_same_inputs_give_byte_identical_files(use_case, made):
             ).read_bytes(), f"{stage}/{name}"
 
 
-@each
+@judged
 def test_a_policy_is_never_told_what_only_the_judge_may_know(use_case, made):
     """Under another judge the rows are the same to the byte (rows out of the store save for their rewards), and so is every
     question; only the rewards differ.

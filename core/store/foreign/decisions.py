@@ -4,27 +4,19 @@ An app may note feedback without touching the column that its changes are seen b
 not computed yet, are read again by their ids until their last deadline.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
-
-import psycopg
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from core.accounting import Accounting
 from core.decision import ALSO_CALLED, COLUMNS, NEEDED
-from core.files import digest
 from core.recording.spool import finish_abandoned
 from core.reward import RewardSpec
-from core.store.decisions import PAGE, ingest_page, letters, pages
+from core.store.decisions import PAGE, ingest_page
 from core.store.engine import connection
-from core.store.foreign.opening import open_source
-from core.store.foreign.rows import ForeignRow, Source
+from core.store.foreign.reading import reading
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape
-from core.store.lease import Lease, lease
 from core.store.rewarded import known_spec
-from core.store.watermarks import move_watermark, watermark
 
 DECISIONS = Shape(
     needed=NEEDED,
@@ -38,43 +30,6 @@ PENDING = """
         AND (r.status = 'pending' OR (r.subject IS NULL AND d.created_at > %(awaited_since)s))
     ORDER BY d.number LIMIT %(limit)s
 """
-
-
-@dataclass(slots=True)
-class _Mark:
-    """How far a source was read, as long as it is the same place, table and columns."""
-
-    name: str
-    read: str
-    at: datetime | None
-
-    def move(self, held: psycopg.Connection, page: Sequence[ForeignRow], now: datetime) -> None:
-        """Never back, and never past the present: a clock that is ahead would hide what comes after it."""
-        seen = [min(row.position, now) for row in page if row.position is not None]
-        self.at = max([*seen, *([self.at] if self.at else [])], default=None)
-        if self.at is not None:
-            move_watermark(held, self.name, {"at": self.at.isoformat(), "read": self.read})
-
-
-@dataclass(frozen=True, slots=True)
-class _Into:
-    """Where pages go, and under which name."""
-
-    source: str
-    run_id: str | None
-    now: datetime
-    alone: Lease
-    mark: _Mark
-
-    def keep(self, page: Sequence[ForeignRow], *, changed: bool) -> Accounting:
-        """A page in one transaction; `changed`: it is one of those that the watermark follows."""
-        with connection() as held:
-            self.alone.renew(held)
-            rows = [row.content for row in page]
-            done = ingest_page(held, self.source, rows, self.run_id, self.now)
-            if changed:
-                self.mark.move(held, page, self.now)
-        return done
 
 
 def import_decisions(
@@ -101,25 +56,13 @@ def import_decisions(
 def _read(
     source: SourceSettings, use_case: str, spec: RewardSpec, run_id: str | None, now: datetime
 ) -> Iterator[Accounting]:
-    name = f"decisions of {source.name}"
-    with lease(f"collect {name}", run_id or uuid4().hex) as alone, open_source(source, DECISIONS) as opened:
-        into = _Into(source.name, run_id, now, alone, _mark(name, source, opened))
-        since = into.mark.at and into.mark.at - timedelta(minutes=source.overlap_minutes)
-        for page in pages(opened.changed(since), _letters):
-            yield into.keep(page, changed=True)
-        if since is None:
-            return
-        for ids in _pending(source.name, use_case, spec, now):
-            for page in pages(opened.named(ids, since), _letters):
-                yield into.keep(page, changed=False)
-
-
-def _mark(name: str, source: SourceSettings, opened: Source) -> _Mark:
-    read = digest(opened.place, source.table, source.watermark, dict(opened.columns))
-    with connection() as held:
-        known = watermark(held, name)
-    same = known is not None and known.get("read") == read
-    return _Mark(name, read, datetime.fromisoformat(known["at"]) if known and same else None)
+    with reading(
+        source, DECISIONS, f"decisions of {source.name}", ingest_page, run_id=run_id, now=now
+    ) as read:
+        yield from read.changed()
+        if read.since is not None:
+            for ids in _pending(source.name, use_case, spec, now):
+                yield from read.again(ids)
 
 
 def _pending(source: str, use_case: str, spec: RewardSpec, now: datetime) -> Iterator[list[str]]:
@@ -136,7 +79,3 @@ def _pending(source: str, use_case: str, spec: RewardSpec, now: datetime) -> Ite
             return
         after = rows[-1][0]
         yield [external_id for _, external_id in rows]
-
-
-def _letters(row: ForeignRow) -> int:
-    return letters(row.content)

@@ -1,1 +1,33 @@
 """A dashboard that learns from thumbs which widget answers a question, and how it should look."""
+
+from core.use_case import UseCase
+from core.use_cases.widget_ratings.config import WidgetRatingsConfig
+from core.use_cases.widget_ratings.contest import contest
+from core.use_cases.widget_ratings.gathering import gather, known_until, statistics
+from core.use_cases.widget_ratings.groups import groups
+from core.use_cases.widget_ratings.report import sections
+from core.use_cases.widget_ratings.rows import NAME, collect, replay, reward
+
+WIDGET_RATINGS = UseCase(
+    name=NAME,
+    title="Widget ratings",
+    config=WidgetRatingsConfig,
+    collect=collect,
+    reward=reward,
+    groups=groups,
+    contest=contest,
+    replay=replay,
+    sections=sections,
+    reads={
+        "collect": ("as_of", "source", "data_file", "ratings_file", "problems", "votes", "held_out"),
+        "reward": ("votes",),
+        "groups-dpo": ("model", "prompt_tokens", "completion_tokens"),
+        "groups-kto": ("model", "prompt_tokens", "completion_tokens"),
+        "contest": ("dpo", "contest", "simulation", "source", "data_file", "ratings_file"),
+    },
+    stored=lambda _config, _snapshot: None,
+    gather=gather,
+    rows_of=lambda config: config.rows_of,
+    known_until=known_until,
+    statistics=statistics,
+)

@@ -56,6 +56,14 @@ class VoteSettings(Settings):
     """Share of an answer's votes that must be the same; what splits its raters teaches nothing."""
 
 
+class ContestSettings(Settings):
+    """The held-out pairs that everybody reads."""
+
+    pairs: int = Field(default=400, ge=1)
+    """At most so many."""
+    pairs_a_prompt: int = Field(default=4, ge=1)
+
+
 class WidgetRatingsConfig(UseCaseConfig):
     """Everything a run of the widget ratings can be told."""
 
@@ -78,13 +86,19 @@ class WidgetRatingsConfig(UseCaseConfig):
     prompt_tokens: int = Field(default=512, ge=1)
     """Longer prompts are left out."""
     completion_tokens: int = Field(default=48, ge=1)
+    contest: ContestSettings = ContestSettings()
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its ratings are the simulated raters'."""
+        return self.source is None and self.data_file is None and self.ratings_file is None
 
     @property
     def rows_of(self) -> str:
         """The source whose ratings are read."""
         if self.source is not None:
             return self.source.name
-        return SIMULATED if self.data_file is None and self.ratings_file is None else FILES
+        return SIMULATED if self.is_simulated else FILES
 
     @field_validator("evaluation")
     @classmethod

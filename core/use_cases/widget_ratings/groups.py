@@ -10,12 +10,12 @@ from core.training.config import Method
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 
 PAIRED, UNPAIRED = "has a pair: for dpo", "liked only, or disliked only: for kto"
-TOO_LONG, LONG_ANSWER = "prompt longer than prompt_tokens", "answer longer than completion_tokens"
+TOO_LONG, LONG_ANSWER = "prompt longer than prompt_tokens", "answers longer than completion_tokens"
 Row = dict[str, Any]
 
 
 def groups(config: WidgetRatingsConfig, method: Method, rewards: Snapshot, folder: Path) -> Snapshot:
-    """The rows of a method, with what was left out counted by reason."""
+    """The rows of a method, with what was left out counted by reason. An answer that is too long is as if never rated."""
     skipped: Counter[str] = Counter()
     rows = _fitting(config, method, rewards, skipped)
     return write_snapshot(folder, f"groups-{method}", rows, skipped=skipped, parents=(rewards.sha256,))
@@ -31,21 +31,17 @@ def _fitting(
         if not counter.at_most(row["prompt"], config.prompt_tokens):
             skipped[TOO_LONG] += 1
             continue
-        short = _short_answers(row, counter, config.completion_tokens, skipped)
-        if is_paired(short) == (method == "dpo"):
+        fits = [counter.at_most(completion, config.completion_tokens) for completion in row["completions"]]
+        names = ("completions", "rewards")
+        short = row | {
+            name: [value for value, fit in zip(row[name], fits, strict=True) if fit] for name in names
+        }
+        if not short["completions"]:
+            skipped[LONG_ANSWER] += 1
+        elif is_paired(short) == (method == "dpo"):
             yield short
-        elif short["completions"]:
+        else:
             skipped[UNPAIRED if method == "dpo" else PAIRED] += 1
-
-
-def _short_answers(row: Row, counter: Any, limit: int, skipped: Counter[str]) -> Row:
-    fits = [counter.at_most(completion, limit) for completion in row["completions"]]
-    skipped[LONG_ANSWER] += fits.count(False)
-    kept = {
-        name: [value for value, fit in zip(row[name], fits, strict=True) if fit]
-        for name in ("completions", "rewards")
-    }
-    return row | kept
 
 
 def is_paired(row: Row) -> bool:

@@ -107,6 +107,8 @@ def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
         "problem": asking.problem,
         "question_id": of.question_id,
         "scenario": of.scenario,
+        "widget": of.widget,
+        "size": of.size,
     }
 
 
@@ -150,6 +152,15 @@ def scored(config: WidgetRatingsConfig, row: Row, skipped: Counter[str]) -> Row:
             "problem": row["problem"],
             "question": row["question_id"],
             "scenario": row["scenario"],
+            "widget": row["widget"],
+            "size": row["size"],
             "votes": votes,
         },
     }
+
+
+def replay(config: WidgetRatingsConfig, rewards: Snapshot) -> tuple[Row, ...]:
+    """Held-out prompts with an answer behind each, for the check of an exported file: it reads every token."""
+    del config
+    held_out = (row for row in read_rows(rewards) if row["split"] == "test")
+    return tuple({"prompt": row["prompt"] + row["completions"][0]} for row in held_out)

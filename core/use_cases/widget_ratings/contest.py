@@ -1,0 +1,196 @@
+"""The contest: which of two answers, one liked and one not, does a model prefer? On scenarios that nothing was trained on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.checkpoint import Checkpoint
+from core.dataset import Snapshot, read_rows
+from core.errors import DataError
+from core.evaluation import Contest
+from core.files import digest
+from core.use_case import Progress
+from core.use_cases.widget_ratings.config import BASELINES, METRICS, MODELS, WidgetRatingsConfig
+from core.use_cases.widget_ratings.prompts import END
+from core.use_cases.widget_ratings.taste import Taste
+
+TRUE_TASTE, MOST_LIKED = BASELINES
+UNTRAINED = MODELS[2]
+FEWEST = 2
+"""Questions: a comparison needs more than one."""
+Row = dict[str, Any]
+Floats = NDArray[np.float64]
+Worth = Callable[[Row, str], float]
+"""What somebody thinks of an answer to a prompt; more is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt with an answer that is liked and one that is not."""
+
+    row: Row
+    chosen: str
+    rejected: str
+
+    @property
+    def name(self) -> str:
+        """What it is called among the items."""
+        return f"{self.row['id']}: {self.chosen.strip()} before {self.rejected.strip()}"
+
+
+def contest(
+    config: WidgetRatingsConfig, rows: Snapshot | None, entrants: Mapping[str, Checkpoint], progress: Progress
+) -> tuple[Contest, Contest]:
+    """Everybody's preference on the same held-out pairs; and coins, twice, with other dice.
+
+    A checkpoint that enters under two names reads once. Raises: DataError without held-out pairs.
+    """
+    if rows is None:
+        raise DataError("a contest of ratings needs the rewards that hold them: run that stage first")
+    pairs = list(islice(pairs_of(config, rows), config.contest.pairs))
+    if len({pair.row["metadata"]["question"] for pair in pairs}) < FEWEST:
+        raise DataError(
+            f"{rows.path} holds {len(pairs)} held-out pairs, of fewer than {FEWEST} questions: collect more ratings, or raise "
+            "held_out"
+        )
+    dtype = entrants[MODELS[0]].notes.get("dtype", "auto")
+    distinct = {entrant.sha256: (name, entrant) for name, entrant in reversed(list(entrants.items()))}
+    read: dict[str, Floats] = {}
+    spent: dict[str, dict[str, float]] = {}
+    for number, (sha256, (name, entrant)) in enumerate(distinct.items()):
+        told = _telling(progress, name, number, len(distinct), len(pairs))
+        read[sha256], spent[sha256] = _read(entrant, pairs, dtype, told)
+    margins = {name: read[entrant.sha256] for name, entrant in entrants.items()}
+    base = margins[UNTRAINED]
+    values = {name: _values(config, margin - base, margin) for name, margin in margins.items()}
+    values |= {name: _scripted(worth, pairs) for name, worth in _scripts(config, rows).items()}
+    counts = {name: spent[entrant.sha256] for name, entrant in entrants.items()}
+    progress(1.0, "the last pair is read")
+    coins = {f"coins, dice {seed}": _scripted(_coin(seed), pairs) for seed in (1, 2)}
+    return _result(config, pairs, values, counts), _result(config, pairs, coins, {})
+
+
+def pairs_of(config: WidgetRatingsConfig, rows: Snapshot) -> Iterator[Pair]:
+    """Held-out pairs, at most so many of a prompt; which of them is decided by a hash."""
+    for row in read_rows(rows):
+        if row["split"] != "test":
+            continue
+        liked, disliked = (
+            [
+                text
+                for text, reward in zip(row["completions"], row["rewards"], strict=True)
+                if reward == wanted
+            ]
+            for wanted in (1.0, -1.0)
+        )
+        found = [Pair(row, chosen, rejected) for chosen, rejected in product(liked, disliked)]
+        found.sort(key=lambda pair: digest("pair", pair.name))
+        yield from found[: config.contest.pairs_a_prompt]
+
+
+def _read(
+    entrant: Checkpoint,
+    pairs: Sequence[Pair],
+    dtype: str,
+    told: Callable[[int], None],
+) -> tuple[Floats, dict[str, float]]:
+    """By how many nats a model finds each chosen answer likelier than the other; and how far it is from its base model."""
+    from core.language.drift import GENERAL, general_kl  # noqa: PLC0415  (torch)
+    from core.language.reader import Reader  # noqa: PLC0415
+
+    reader = Reader(entrant, dtype=dtype)
+    answers = [(pair.chosen, pair.rejected) for pair in pairs]
+    found = reader.logprobs([pair.row["prompt"] for pair in pairs], answers, told)
+    margins = np.array([chosen - rejected for chosen, rejected in found])
+    counts = {"decisions": float(len(pairs)), "invalid": 0.0, "tokens": float(reader.tokens_read)}
+    return margins, counts | {"general_kl": general_kl(entrant, GENERAL, dtype=dtype)}
+
+
+def _values(config: WidgetRatingsConfig, implicit: Floats, plain: Floats) -> dict[str, Floats]:
+    """Accuracies and the margin of the implicit reward beta log(policy / reference) of DPO (Rafailov et al. 2023, eq. 5)."""
+    return {
+        "accuracy": _preferred(implicit),
+        "logprob_accuracy": _preferred(plain),
+        "margin": config.dpo.beta * implicit,
+    }
+
+
+def _preferred(margins: Floats) -> Floats:
+    """1 where the chosen one is ahead, 0 where the other is, a half where nothing tells them apart."""
+    return np.where(margins > 0, 1.0, np.where(margins < 0, 0.0, 0.5))
+
+
+def _scripts(config: WidgetRatingsConfig, rows: Snapshot) -> dict[str, Worth]:
+    """What needs no model: the taste that the simulated raters have, and how well an answer is liked in other scenarios."""
+    liked: dict[str, list[float]] = {}
+    for row in read_rows(rows):
+        if row["split"] == "train":
+            for text, reward in zip(row["completions"], row["rewards"], strict=True):
+                liked.setdefault(text, []).append(reward)
+    means = {text: sum(rewards) / len(rewards) for text, rewards in liked.items()}
+    scripts: dict[str, Worth] = {MOST_LIKED: lambda _row, text: means.get(text, 0.0)}
+    if config.is_simulated:
+        taste = Taste(config.simulation)
+        scripts[TRUE_TASTE] = lambda row, text: taste.worth(row["metadata"], text.removesuffix(END))
+    return scripts
+
+
+def _scripted(worth: Worth, pairs: Sequence[Pair]) -> dict[str, Floats]:
+    margins = np.array([worth(pair.row, pair.chosen) - worth(pair.row, pair.rejected) for pair in pairs])
+    preferred = _preferred(margins)
+    return {"accuracy": preferred, "logprob_accuracy": preferred, "margin": np.full(len(pairs), np.nan)}
+
+
+def _coin(seed: int) -> Worth:
+    return lambda row, text: float(int(digest("coin", seed, row["id"], text)[:8], 16))
+
+
+def _result(
+    config: WidgetRatingsConfig,
+    pairs: Sequence[Pair],
+    values: Mapping[str, Mapping[str, Floats]],
+    counts: Mapping[str, Mapping[str, float]],
+) -> Contest:
+    """Everybody's preferences as one contest; the pairs of one question share luck."""
+    asked = {
+        name: place
+        for place, name in enumerate(dict.fromkeys(pair.row["metadata"]["question"] for pair in pairs))
+    }
+    return Contest(
+        policies=tuple(values),
+        items=tuple(pair.name for pair in pairs),
+        clusters_I=np.array([asked[pair.row["metadata"]["question"]] for pair in pairs], np.int64),
+        values={metric: np.array([found[metric] for found in values.values()]) for metric in METRICS},
+        counts=counts,
+        cluster_name="question",
+        design=_design(config, pairs),
+    )
+
+
+def _design(config: WidgetRatingsConfig, pairs: Sequence[Pair]) -> dict[str, str]:
+    scenarios = {pair.row["metadata"]["scenario"] for pair in pairs} - {None}
+    where = f" of {len(scenarios)} scenarios" if scenarios else ""
+    design = {
+        "pairs": f"{len(pairs):,}{where} that nothing is trained on, at most {config.contest.pairs_a_prompt} of a prompt",
+        "accuracy": "share of pairs whose liked answer has the higher implicit reward, log(model / untrained model); a tie is a half",
+        "logprob_accuracy": "share of pairs whose liked answer has the higher log-probability",
+        "margin": f"of the implicit reward, beta {config.dpo.beta:g}",
+        MOST_LIKED: "prefers what is liked in the scenarios that are trained on, whatever is asked",
+    }
+    ceiling = {TRUE_TASTE: "a judge who knows what the raters like: the ceiling, given how unsure they are"}
+    return design | (ceiling if config.is_simulated else {})
+
+
+def _telling(progress: Progress, name: str, number: int, models: int, pairs: int) -> Callable[[int], None]:
+    done = 0
+
+    def told(count: int) -> None:
+        nonlocal done
+        done += count
+        progress((number + done / pairs) / models * 0.99, f"{name}: {done:,} of {pairs:,} pairs read")
+
+    return told

@@ -1,0 +1,64 @@
+"""The widget ratings' own part of a report: the votes, what was left out, and how near the ceiling the model came."""
+
+from collections.abc import Iterator
+
+from core.evaluation import Contest
+from core.reports.markdown import bullets, heading, percent, table
+from core.reports.story import Story
+from core.use_cases.widget_ratings.config import BASELINES, MODELS, WidgetRatingsConfig
+
+
+def sections(config: WidgetRatingsConfig, story: Story) -> tuple[str, ...]:
+    """Everything only this use case can say about a run."""
+    return (*_votes(config, story), *_preferences(story.contest))
+
+
+def _votes(config: WidgetRatingsConfig, story: Story) -> Iterator[str]:
+    rewards = story.snapshots.get("reward")
+    if rewards is None:
+        return
+    counts = rewards.counts
+    yield heading("Ratings")
+    yield (
+        f"Read from the source `{config.rows_of}`: {counts['rows']:,} prompts with answers that are liked or not "
+        f"({counts.get('train', 0):,} to train on, {counts.get('test', 0):,} of held-out scenarios or questions)."
+    )
+    yield bullets(f"{reason}: {count:,}" for reason, count in rewards.skipped.items())
+
+
+def _preferences(contest: Contest | None) -> Iterator[str]:
+    if contest is None:
+        return
+    yield heading("Preferences")
+    means = {
+        metric: dict(zip(contest.policies, values.mean(axis=1), strict=True))
+        for metric, values in contest.values.items()
+    }
+    yield table(
+        (
+            "policy",
+            "prefers the liked answer, by implicit reward",
+            "by log-probability",
+            "KL to the base on general text",
+        ),
+        [
+            (
+                name,
+                percent(means["accuracy"][name]),
+                percent(means["logprob_accuracy"][name]),
+                contest.counts.get(name, {}).get("general_kl"),
+            )
+            for name in contest.policies
+        ],
+    )
+    yield from _way_to_the_ceiling(means["logprob_accuracy"])
+
+
+def _way_to_the_ceiling(accuracies: dict[str, float]) -> Iterator[str]:
+    """How much of what could be learnt was."""
+    ceiling, base, ours = (accuracies.get(name) for name in (BASELINES[0], MODELS[2], MODELS[0]))
+    if ceiling is not None and base is not None and ours is not None and ceiling > base:
+        yield (
+            f"A judge who knows the raters' taste prefers the liked answer in {percent(ceiling)}: of the way there from the "
+            f"untrained model the candidate has gone {percent((ours - base) / (ceiling - base))}."
+        )
