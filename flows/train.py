@@ -6,7 +6,7 @@ from prefect import flow
 
 from core.checkpoint import Checkpoint
 from core.training.config import Method
-from core.use_cases import Preset, UseCaseName
+from core.use_cases import Preset, UseCaseName, use_case_named
 from flows.parameters import checked
 from tasks.collect import collect
 from tasks.find import find
@@ -37,7 +37,8 @@ def train(  # noqa: PLR0917  (a form's fields)
         start: The checkpoint to go on from: its digest (from a report) or its folder. Without one every method but SFT imitates first.
         rows: A JSONL file on the worker's machine to train on instead of the use case's own rows, straight from `start` or the untrained model. A line is {id, prompt, completions, rewards or weights} or {prompt, completion, reward, metadata}.
     """
-    imitates_first = algorithm != "sft" and start is None and rows is None
+    imitates = "sft" in use_case_named(use_case).methods
+    imitates_first = imitates and algorithm != "sft" and start is None and rows is None
     trains: tuple[Method, ...] = ("sft", algorithm) if imitates_first else (algorithm,)
     run = open_run(use_case, preset, overrides, trains=trains, given=rows)
     begin = find(run, start) if start else None

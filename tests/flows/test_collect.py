@@ -47,7 +47,7 @@ def test_decisions_of_an_app_are_collected_and_told(prefect_server, home, databa
     state = collect("decision_agents", "demo", source, return_state=True)
     assert state.result() == Accounting(read=3, written=2, quarantined={"non_finite": 1})
     report = (home / "runs" / str(state.state_details.flow_run_id) / "report.md").read_text()
-    assert "2 of 3 decisions from 'office' are new or changed" in report
+    assert "2 of 3 rows from 'office' are new or changed" in report
     assert "| quarantined: non_finite | 1 |" in report
     assert "| FILER | 2 | 1 | 0 | 0 | – | – | no |" in report
     with get_client(sync_client=True) as client:

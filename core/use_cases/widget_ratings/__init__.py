@@ -21,8 +21,8 @@ WIDGET_RATINGS = UseCase(
     reads={
         "collect": ("as_of", "source", "data_file", "ratings_file", "problems", "votes", "held_out"),
         "reward": ("votes",),
-        "groups-dpo": ("model", "prompt_tokens", "completion_tokens"),
-        "groups-kto": ("model", "prompt_tokens", "completion_tokens"),
+        "groups-dpo": ("model", "prompt_tokens", "completion_tokens", "dpo"),
+        "groups-kto": ("model", "prompt_tokens", "completion_tokens", "dpo"),
         "contest": ("dpo", "contest", "simulation", "source", "data_file", "ratings_file"),
     },
     stored=lambda _config, _snapshot: None,

@@ -9,6 +9,7 @@ from core.errors import ConfigError
 from core.evaluation import EvaluationSettings, check_names
 from core.record import Settings
 from core.store.foreign.settings import SourceSettings
+from core.store.rating_claims import OnlineSettings
 from core.use_case import UseCaseConfig
 from core.use_cases.widget_ratings.catalogue import SCENARIOS
 
@@ -46,8 +47,8 @@ class SimulationSettings(Settings):
 class VoteSettings(Settings):
     """Which ratings count, and how sure an answer's votes must be."""
 
-    limit: int | None = Field(default=10_000, ge=1)
-    """Ratings, the newest first; null takes all."""
+    max_buffer_size: int | None = Field(default=10_000, ge=1)
+    """So many ratings, the newest; null takes all."""
     unsure_tags: tuple[str, ...] = ("unsure", "accident", "not-sure")
     """A rating with one of these tags is left out."""
     votes: int = Field(default=1, ge=1)
@@ -86,6 +87,9 @@ class WidgetRatingsConfig(UseCaseConfig):
     prompt_tokens: int = Field(default=512, ge=1)
     """Longer prompts are left out."""
     completion_tokens: int = Field(default=48, ge=1)
+    leftovers: bool = True
+    """Whether prompts without a pair are learnt from too, by KTO after DPO, where there are as many as `min_samples`."""
+    online: OnlineSettings = OnlineSettings()
     contest: ContestSettings = ContestSettings()
 
     @property

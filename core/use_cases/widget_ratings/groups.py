@@ -17,8 +17,20 @@ Row = dict[str, Any]
 def groups(config: WidgetRatingsConfig, method: Method, rewards: Snapshot, folder: Path) -> Snapshot:
     """The rows of a method, with what was left out counted by reason. An answer that is too long is as if never rated."""
     skipped: Counter[str] = Counter()
-    rows = _fitting(config, method, rewards, skipped)
-    return write_snapshot(folder, f"groups-{method}", rows, skipped=skipped, parents=(rewards.sha256,))
+    pairs = {"pairs": 0}
+    rows = _counted(config, _fitting(config, method, rewards, skipped), pairs)
+    return write_snapshot(
+        folder, f"groups-{method}", rows, skipped=skipped, parents=(rewards.sha256,), notes=pairs
+    )
+
+
+def _counted(config: WidgetRatingsConfig, rows: Iterator[Row], pairs: dict[str, int]) -> Iterator[Row]:
+    """The rows, and in `pairs` how many pairs those to train on make."""
+    for row in rows:
+        if row["split"] == "train":
+            found = row["rewards"].count(1.0) * row["rewards"].count(-1.0)
+            pairs["pairs"] += min(found, config.dpo.max_pairs or found)
+        yield row
 
 
 def _fitting(

@@ -46,7 +46,7 @@ def collect(config: WidgetRatingsConfig, folder: Path, progress: Progress) -> Sn
 
     Raises: DataError when nobody rated anything, StoreError.
     """
-    asked = Asked(config.rows_of, config.votes.limit, config.votes.unsure_tags)
+    asked = Asked(config.rows_of, config.votes.max_buffer_size, config.votes.unsure_tags)
     skipped: Counter[str] = Counter()
     with connection() as held:
         one_moment(held)

@@ -1,0 +1,75 @@
+"""The widget ratings, whole: from thumbs to a model that chooses what people like."""
+
+from typing import Any, cast
+
+from prefect import State, flow
+from prefect.states import Completed
+
+from core.errors import BusyError
+from core.promotion import Promotion
+from core.run import Run
+from core.training.config import Method
+from core.use_cases import Preset
+from core.use_cases.widget_ratings.config import WidgetRatingsConfig
+from flows.improve import improve
+from flows.parameters import checked
+from tasks.collect import collect
+from tasks.gather import gather
+from tasks.learn_online import alone, claim, status, use
+from tasks.open import ENDINGS, open_run
+from tasks.report import report
+from tasks.reward import reward
+from tasks.snapshot import snapshot
+from tasks.stage import record_of
+
+
+@flow(name="widget-ratings", flow_run_name="widget-ratings-{preset}", validate_parameters=False, **ENDINGS)
+@checked
+def widget_ratings(
+    preset: Preset = Preset("default"),
+    overrides: dict[str, Any] | None = None,
+    *,
+    dry_run: bool = False,
+    now: bool = False,
+) -> Promotion | State[None]:
+    """Learn from what people rated since the last time, where that is enough; ship only what prefers what they like.
+
+    Args:
+        overrides: Settings that differ from the preset, by dotted key: {"dpo.learning_rate": 1e-5}.
+        dry_run: Make the pairs and their report, and train nothing.
+        now: Learn at once, however few ratings are new.
+    """
+    run = open_run("widget_ratings", preset, overrides, trains=("dpo", "kto"))
+    try:
+        with alone(run):
+            return _learn(run, dry_run=dry_run, now=now)
+    except BusyError as error:
+        report(run)
+        return Completed(message=f"already running: {error}")
+
+
+def _learn(run: Run, *, dry_run: bool, now: bool) -> Promotion | State[None]:
+    config = cast("WidgetRatingsConfig", run.config)
+    gather(run)
+    found = status(run, config.online)
+    if not (found.should_retrain or now or dry_run):
+        report(run)
+        return Completed(message=f"nothing to do yet: {found.reason}")
+    if not dry_run:
+        claim(run)
+    rewards = reward(run, collect(run))
+    pairs = record_of(snapshot(run, "dpo", rewards))
+    alone_ones = record_of(snapshot(run, "kto", rewards))
+    counts = f"{pairs.notes['pairs']:,} pairs to train on, {alone_ones.counts.get('train', 0):,} prompts without one"
+    if dry_run:
+        report(run)
+        return Completed(message=f"dry run: {counts}")
+    enough = config.min_samples
+    if pairs.notes["pairs"] < enough:
+        report(run)
+        return Completed(message=f"not enough data: {counts}, of at least {enough:,} pairs (min_samples)")
+    leftovers = config.leftovers and alone_ones.counts.get("train", 0) >= enough
+    methods: tuple[Method, ...] = ("dpo", "kto") if leftovers else ("dpo",)
+    promotion = improve(run, rewards, methods)
+    use(run)
+    return promotion

@@ -1,0 +1,117 @@
+"""Thumbs become a model that chooses what people like, again and again, and each new rating counts as new once."""
+
+import json
+
+import pytest
+
+from core.accounting import Accounting
+from core.store.engine import connection
+from core.store.lease import lease
+from core.store.rating_claims import OnlineSettings, online_status
+from flows.collect import collect
+from flows.widget_ratings import widget_ratings
+
+pytestmark = pytest.mark.slow
+FEW = {
+    "simulation.scenarios": 8,
+    "simulation.questions": 4,
+    "simulation.raters": 6,
+    "simulation.ratings": 60,
+    "simulation.days": 2,
+    "min_samples": 10,
+    "adapter.top_layers": 2,
+    "dpo.eval_every": 1000,
+    "dpo.save_every": 1000,
+    "dpo.max_pairs": 1,
+    "contest.pairs": 12,
+    "release.formats": ["lora"],
+    "release.prompts": 2,
+    "release.token_positions": 64,
+    "tracking.wandb": "off",
+}
+
+
+@pytest.fixture
+def few(tiny_llama):
+    """Overrides of the demo preset for a matter of seconds."""
+    return FEW | {"model": str(tiny_llama)}
+
+
+def asked(query):
+    with connection() as held:
+        return held.execute(query).fetchall()
+
+
+def report_of(home, state):
+    return (home / "runs" / str(state.state_details.flow_run_id) / "report.md").read_text()
+
+
+def test_ratings_of_the_simulation_teach_a_model(home, database, prefect_server, few):
+    """The whole chain, then nothing to do; a vote that changes is new again, and a run by hand learns from it at once."""
+    state = widget_ratings("demo", few, return_state=True)
+    assert state.is_completed(), state.message
+    report = report_of(home, state)
+    assert "true taste" in report
+    assert "A judge who knows the raters' taste prefers the liked answer in" in report
+    assert "rater was not sure" in report
+    assert asked("SELECT count(*) FROM overnight.ratings WHERE used_at IS NULL") == [(0,)]
+
+    again = widget_ratings("demo", few, return_state=True)
+    assert again.message.startswith("nothing to do yet: 0 new ratings, of at least 100")
+    assert online_status("simulation", OnlineSettings()).next_check is None
+
+    with connection() as held:
+        held.execute("UPDATE overnight.ratings SET used_at = NULL WHERE number % 50 = 0")
+    by_hand = widget_ratings("demo", few, now=True, return_state=True)
+    assert by_hand.is_completed(), by_hand.message
+    assert asked("SELECT count(*) FROM overnight.ratings WHERE used_at IS NULL") == [(0,)]
+
+
+def test_pairs_alone_or_too_few_of_them_train_nothing(home, database, prefect_server, few):
+    """A dry run tells the counts and claims nothing; fewer pairs than are asked for end the run as completed."""
+    dry = widget_ratings("demo", few, dry_run=True, return_state=True)
+    assert dry.is_completed()
+    assert dry.message.startswith("dry run: ")
+    assert "pairs to train on" in dry.message
+    assert asked("SELECT count(*) FROM overnight.ratings WHERE claimed_by IS NOT NULL") == [(0,)]
+    lacking = widget_ratings("demo", few | {"min_samples": 10_000}, return_state=True)
+    assert lacking.is_completed()
+    assert lacking.message.startswith("not enough data: ")
+    assert asked("SELECT count(*) FROM overnight.checkpoints") == [(0,)]
+    assert asked("SELECT DISTINCT status FROM overnight.runs") == [("completed",)]
+
+
+def test_the_second_of_two_runs_leaves_it_to_the_first(home, database, prefect_server, few):
+    """It ends as completed and says who is at it."""
+    with lease("learning from the ratings of simulation", "the first"):
+        state = widget_ratings("demo", few, return_state=True)
+    assert state.is_completed()
+    assert state.message.startswith(
+        "already running: 'learning from the ratings of simulation' is held by the first"
+    )
+
+
+def test_files_in_the_seeds_form_are_imported(home, database, prefect_server, tmp_path):
+    """A simulation and its ratings; the same files again change nothing, and what was rated that isn't there is told."""
+    entries = [
+        {
+            "entry_id": f"e{number}",
+            "question_id": "q1",
+            "question": "How are the pumps?",
+            "scenario": "kpi",
+            "fixture": name,
+        }
+        for number, name in enumerate(("badge", "gauge", "plain"))
+    ]
+    ratings = {"e0": {"rating": "up"}, "e1": {"rating": "down", "notes": "cluttered"}, "e9": {"rating": "up"}}
+    for name, content in (("data", {"entries": entries}), ("ratings", {"ratings": ratings})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    files = {"data_file": str(tmp_path / "data.json"), "ratings_file": str(tmp_path / "ratings.json")}
+    state = collect("widget_ratings", "demo", files, return_state=True)
+    assert state.result() == Accounting(read=6, written=5, quarantined={"unknown_entry": 1})
+    report = report_of(home, state)
+    assert "5 of 6 rows from 'files' are new or changed" in report
+    assert "| quarantined: unknown_entry | 1 |" in report
+    assert "2 ratings by 1 raters, 2 of them new." in report
+    again = collect("widget_ratings", "demo", files)
+    assert again == Accounting(read=6, unchanged=5, quarantined={"unknown_entry": 1})
