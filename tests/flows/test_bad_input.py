@@ -63,7 +63,7 @@ def contents(folder):
         (
             train,
             ("poker", "sft", "demo"),
-            "'use_case': Input should be 'fantasy_draft' or 'decision_agents' (got 'poker')",
+            "'use_case': Input should be 'fantasy_draft', 'decision_agents' or 'widget_ratings' (got 'poker')",
         ),
         (
             train,
