@@ -16,7 +16,7 @@ from core.decision import ALSO_CALLED, COLUMNS, NEEDED
 from core.files import digest
 from core.recording.spool import finish_abandoned
 from core.reward import RewardSpec
-from core.store.decisions import PAGE, ingest_page, letters, pages
+from core.store.decisions import OPTED_IN, PAGE, ingest_page, letters, pages
 from core.store.engine import connection
 from core.store.foreign.opening import open_source
 from core.store.foreign.rows import ForeignRow, Source
@@ -28,7 +28,7 @@ from core.store.watermarks import move_watermark, watermark
 
 DECISIONS = Shape(
     needed=NEEDED,
-    optional=tuple(name for name in COLUMNS if name not in NEEDED),
+    optional=(*(name for name in COLUMNS if name not in NEEDED), OPTED_IN),
     also_called=ALSO_CALLED,
 )
 PENDING = """
