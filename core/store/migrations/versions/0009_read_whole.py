@@ -63,7 +63,7 @@ def upgrade() -> None:
         "decisions",
         ["source", "session_id"],
         schema="overnight",
-        postgresql_include=["agent_type", "step", "created_at"],
+        postgresql_include=["agent_type", "step", "user_id", "created_at"],
         postgresql_where=sa.text("session_id IS NOT NULL"),
     )
     op.create_index(
