@@ -118,6 +118,8 @@ def _imported(path: str) -> Redact:
             f"--redact {path} can't be imported ({one_line(error)}): give package.module:function of something installed "
             "where this runs"
         ) from error
+    if not callable(function):
+        raise ConfigError(f"--redact {path} is {type(function).__name__}: name a function of a mapping")
     return function
 
 

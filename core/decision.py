@@ -15,10 +15,16 @@ from core.errors import DataError
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of one decision's documents that are read at all."""
+DEEPEST = 100
+"""Levels of a document: what is nested further is read by nobody, and by some not at all."""
 LONGEST_ID = 1_000
 """Bytes of a decision's id: an index can't hold much more."""
 AHEAD = timedelta(minutes=5)
 """How far a clock may be ahead of ours."""
+
+
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+BRACKETS = re.compile(r"[{}\[\]]")
 
 
 class AgentType(StrEnum):
@@ -110,9 +116,10 @@ ALSO_CALLED = {
 def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
     """A decision from a row of any source: documents parsed or as JSON text, times aware, naive (taken as UTC) or ISO text.
 
-    `updated_at` is the latest of the row's times where the source has none. Raises: Unreadable.
+    `updated_at` is the latest of the row's times where the source has none, and never later than now: a clock that was ahead
+    once would outdo all that comes after it. Raises: Unreadable.
     """
-    read: dict[str, Any] = {name: text(name, values.get(name)) for name in TEXTS}
+    read: dict[str, Any] = {name: text(name, values.get(name)) or None for name in TEXTS}
     read["external_id"] = identity(values.get("external_id"))
     read |= {name: document(name, values.get(name)) for name in DOCUMENTS}
     read |= {name: moment(name, values.get(name)) for name in TIMES}
@@ -126,7 +133,8 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
         read["feedback"] = one_of(Feedback, "feedback", values["feedback"])
     read["confidence"] = number("confidence", values.get("confidence"))
     read["step"] = _whole("step", values.get("step"))
-    read["updated_at"] = read["updated_at"] or max(read[name] for name in TIMES if read[name] is not None)
+    latest = read["updated_at"] or max(read[name] for name in TIMES if read[name] is not None)
+    read["updated_at"] = min(latest, now)
     if read["created_at"] > now + AHEAD:
         raise Unreadable("clock_skew", f"created_at {read['created_at']} is in the future: set that clock")
     return Decision(**read)
@@ -160,6 +168,7 @@ def document(name: str, value: Any) -> str | None:
         return None
     is_text = isinstance(value, str | bytes) and name != "correction"
     words = value if is_text else encoded(name, value)
+    _need_shallow(name, words)
     try:
         parsed = json.loads(words, parse_float=_real, parse_int=_integer)
     except RecursionError as error:
@@ -171,6 +180,18 @@ def document(name: str, value: Any) -> str | None:
     if name in OBJECTS and not isinstance(parsed, dict):
         raise Unreadable("bad_json", f"{name} is {type(parsed).__name__}, not an object")
     return encoded(name, parsed)
+
+
+def _need_shallow(name: str, words: str | bytes) -> None:
+    """Refuse a document that is nested too deeply, whoever reads it and from how deep. Raises: Unreadable."""
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+    if text.count("{") + text.count("[") <= DEEPEST:
+        return
+    depth = 0
+    for bracket in BRACKETS.findall(STRING.sub("", text)):
+        depth += 1 if bracket in "{[" else -1
+        if depth > DEEPEST:
+            raise Unreadable("too_deep", f"{name} is nested more than {DEEPEST} levels deep")
 
 
 def encoded(name: str, value: Any) -> str:

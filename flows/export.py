@@ -28,15 +28,20 @@ def export(  # noqa: PLR0917  (a form's fields)
     folder: str | None = None,
     shape: Shape = "groups",
 ) -> Snapshot:
-    """Write the rows a method would train on as JSONL with their manifest.
+    """Write the rows a method would train on, or all there are, as JSONL with their manifest.
 
     Args:
         method: The training method the rows are for.
         overrides: Settings that differ from the preset, by dotted key: {"grpo.learning_rate": 1e-5}.
         folder: Where to write; without one, in the data folder.
-        shape: Rows as they are trained on, or lines as the app's own exports have them, in a folder for each split.
+        shape: Rows as they are trained on; lines as the app's own exports have them, in a folder for each split; or all rows as they were collected, before any is left out for its length or its likeness to others.
     """
     run = open_run(use_case, preset, overrides, rows_for=(method,), lines=shape == "lines")
+    if shape == "collected":
+        rows = collect(run)
+        export_rows(rows, folder)
+        report(run)
+        return record_of(rows)
     groups = snapshot(run, method, reward(run, collect(run)))
     if shape == "groups":
         export_rows(groups, folder)

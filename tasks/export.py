@@ -14,7 +14,7 @@ from core.store.registry import record_snapshot
 from tasks.stage import RETRIES, once
 
 VERSION = 1
-Shape = Literal["groups", "lines"]
+Shape = Literal["groups", "lines", "collected"]
 SPLITS = ("train", "test")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from core.decision import AHEAD, LARGEST, Feedback, Unreadable, document, moment, one_of
+from core.decision import AHEAD, LARGEST, Feedback, Unreadable, document, moment, number, one_of
 
 LATER = ("feedback", "correction", "feedback_at", "outcome", "outcome_at", "components", "next_state")
 """The fields of a decision that may come after it."""
@@ -25,6 +25,8 @@ def read_feedback(values: Mapping[str, Any], now: datetime) -> dict[str, str]:
             raise Unreadable("clock_skew", f"{time} {at} is in the future: set that clock")
         if any(read.get(name) is not None for name in fields):
             read[time] = (at or now).isoformat()
+    if read["components"] is not None:
+        read["components"] = known_components(read["components"])
     given = {name: value for name, value in read.items() if value is not None}
     if not given:
         raise Unreadable(
@@ -50,6 +52,22 @@ def merged(known: Mapping[str, str | None], news: Mapping[str, str]) -> dict[str
 
 def _is_later(known: str | None, given: str) -> bool:
     return known is not None and datetime.fromisoformat(known) > datetime.fromisoformat(given)
+
+
+def known_components(words: str) -> str | None:
+    """Groups of finite numbers, without what is null: nothing is known of that. Raises: Unreadable for any other value."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name, group in json.loads(words).items():
+        if group is None:
+            continue
+        if not isinstance(group, dict):
+            raise Unreadable(
+                "bad_component", f"components.{name} is {str(group)[:40]!r}, not an object of numbers"
+            )
+        groups[name] = {part: value for part, value in group.items() if value is not None}
+        for part, value in groups[name].items():
+            number(f"components.{name}.{part}", value)
+    return document("components", groups) if groups else None
 
 
 def merged_components(known: str | None, given: str) -> str | None:

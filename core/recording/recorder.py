@@ -11,10 +11,10 @@ from typing import Any, Self
 from uuid import uuid4
 
 from core.accounting import Accounting
-from core.decision import COLUMNS, Unreadable, identity, read_decision
+from core.decision import COLUMNS, Unreadable, document, identity, read_decision, text
 from core.errors import OvernightError, StorageError
 from core.recording.entry import Entry, decision_entry, refused_entry
-from core.recording.feedback import LATER, read_feedback
+from core.recording.feedback import LATER, known_components, read_feedback
 from core.recording.names import by_our_names
 from core.recording.spool import drain, finish_abandoned, new_segment, spool_folder
 
@@ -35,10 +35,10 @@ class Recorder:
     """
 
     def __init__(self, source: str, *, redact: Redact | None = None, seconds: float | None = 2.0) -> None:
-        """Raises: StorageError when the spool can't be written."""
-        self.source = source
+        """Raises: StorageError when the spool can't be written, Unreadable for a name that the store can't hold."""
+        self.source = text("source", source) or "app"
         self._redact: Redact = redact or dict
-        self._segment = new_segment(source)
+        self._segment = new_segment(self.source)
         self._flushing = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._flush_again, args=(seconds or 0.0,), daemon=True)
@@ -55,6 +55,8 @@ class Recorder:
         values = dict(self._redact(dict(decision)))
         try:
             given = by_our_names(values, COLUMNS)
+            if (components := document("components", given.get("components"))) is not None:
+                given["components"] = known_components(components)
             named = {"external_id": uuid4().hex, "created_at": now} | given
             entry = decision_entry(read_decision(named, now), now, timed="created_at" in given)
         except Unreadable as why:
@@ -76,7 +78,7 @@ class Recorder:
                 raise Unreadable("missing_value", "external_id missing: say which decision this is about")  # noqa: TRY301
             entry = Entry(kind="feedback", id=name, at=now, values=news)
         except Unreadable as why:
-            self._add(refused_entry(values | {"external_id": external_id}, why, now))
+            self._add(refused_entry(values | {"external_id": f"feedback of {external_id}"}, why, now))
             raise
         self._add(entry)
 

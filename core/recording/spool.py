@@ -1,5 +1,6 @@
 """Files of what was handed over and isn't in the store yet: written by one process, finished by whoever finds them."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -20,7 +21,7 @@ from core.store.recorded import forget, keep_recorded, kept_until
 
 def spool_folder(source: str) -> Path:
     """Where an app's records lie until they are in the store."""
-    return data_folder() / "spool" / quote(source, safe="")
+    return data_folder() / "spool" / re.sub(r"^\.", "%2E", quote(source, safe=""))
 
 
 def new_segment(source: str) -> Segment:

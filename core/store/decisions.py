@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,6 +20,9 @@ PAGE = 5_000
 """Rows a commit."""
 PAGE_BYTES = 32 * 1024 * 1024
 """Bytes of text that end a page before."""
+OPTED_IN, NO = "is_training_data", ("false", "f", "0")
+"""A column by which an app says that a row may not be trained on, and how it says so."""
+TWICE, NOT_MEANT = "given twice", "not for training, says the app"
 Row = TypeVar("Row")
 TYPES = tuple(
     {**dict.fromkeys(DOCUMENTS, "json"), **dict.fromkeys(TIMES, "timestamptz")}.get(column)
@@ -78,10 +82,13 @@ def ingest_page(
     """
     usable: dict[str, Decision] = {}
     unusable: list[Unusable] = []
-    twice = 0
+    twice = not_meant = 0
     for values in page:
         if isinstance(values, Unusable):
             unusable.append(values)
+            continue
+        if str(values.get(OPTED_IN)).lower() in NO:
+            not_meant += 1
             continue
         try:
             decision = read_decision(values, now)
@@ -93,19 +100,20 @@ def ingest_page(
             twice += 1
             continue
         if known is not None:
-            older, decision = sorted((known, decision), key=lambda one: one.updated_at)
+            older, decision = sorted((known, decision), key=_age)
             unusable.append(_older(source, older))
         usable[decision.external_id] = decision
     written, older_copies = _upsert(held, source, usable)
     unusable += [_older(source, usable[name]) for name in older_copies]
     quarantine(held, unusable, run_id)
-    release(held, source, [name for name in usable if name not in older_copies])
+    aside = {row.external_id for row in unusable}
+    release(held, source, [name for name in usable if name not in aside])
     return Accounting(
         read=len(page),
         written=written,
         unchanged=len(usable) - written - len(older_copies),
         quarantined=dict(Counter(row.reason for row in unusable)),
-        skipped={"given twice": twice} if twice else {},
+        skipped={reason: count for reason, count in ((TWICE, twice), (NOT_MEANT, not_meant)) if count},
     ).checked(f"decisions of {source}")
 
 
@@ -120,6 +128,11 @@ def _upsert(held: psycopg.Connection, source: str, usable: Mapping[str, Decision
     written = held.execute(UPSERT, {"source": source}).rowcount
     held.execute("DROP TABLE pg_temp.staging")
     return written, older
+
+
+def _age(decision: Decision) -> tuple[datetime, str]:
+    """Of two that were changed at once the same one is the newer, whichever database gives them in whichever order."""
+    return decision.updated_at, repr(astuple(decision))
 
 
 def _older(source: str, decision: Decision) -> Unusable:

@@ -46,7 +46,7 @@ class DecisionRow(StoredRow, table=True):
         Index(
             "ix_decisions_session",
             *("source", "session_id"),
-            postgresql_include=["agent_type", "step", "created_at"],
+            postgresql_include=["agent_type", "step", "user_id", "created_at"],
             postgresql_where=text("session_id IS NOT NULL"),
         ),
     )

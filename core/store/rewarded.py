@@ -53,6 +53,8 @@ class Rewarded(NamedTuple):
     session_length: int | None
     """Decisions of this agent type in its session, asked for or not; 0 where the session lacks a step, whosever it was,
     None without a session."""
+    person: str | None
+    """Whose session it is: the first of its users' names, on whichever of its decisions it stands; else the user."""
 
 
 COLUMNS: dict[str, str] = {
@@ -75,6 +77,7 @@ COLUMNS: dict[str, str] = {
     "r.total": "float8",
     "r.normalized": "float8",
     "s.length": "int8",
+    "coalesce(s.owner, d.user_id)": "text",
 }
 """Where the values of a `Rewarded` come from, in their order, with their types."""
 FIRST = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -95,11 +98,15 @@ REASON = """
 """
 COUNT = f"SELECT {REASON} AS reason, count(*) {SCORED} {ASKED} GROUP BY 1"
 SESSIONS = """
-    SELECT session_id, CASE WHEN count(step) = 0 OR count(*) = max(step) - min(step) + 1
-        THEN count(*) FILTER (WHERE agent_type = %(agent_type)s) ELSE 0 END AS length
+    SELECT session_id, CASE WHEN count(step) = 0 OR (count(*) = count(DISTINCT step) AND count(*) = max(step) - min(step) + 1)
+        THEN count(*) FILTER (WHERE agent_type = %(agent_type)s) ELSE 0 END AS length, min(user_id) AS owner
     FROM overnight.decisions
     WHERE source = %(source)s AND session_id IS NOT NULL AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s)
     GROUP BY 1
+"""
+SHARED = """
+    SELECT array_agg(DISTINCT user_id) FROM overnight.decisions
+    WHERE source = %(source)s AND session_id IS NOT NULL GROUP BY session_id HAVING count(DISTINCT user_id) > 1
 """
 ROWS = f"""
     WITH s AS ({SESSIONS})
@@ -126,6 +133,21 @@ def left_out(held: psycopg.Connection, wanted: Wanted) -> dict[str, int]:
 def rewarded(held: psycopg.Connection, wanted: Wanted) -> Iterator[Rewarded]:
     """The decisions asked for, the newest first, ids in the order of their bytes. Raises: psycopg.Error."""
     return map(Rewarded._make, stream(held, ROWS, tuple(COLUMNS.values()), asdict(wanted)))
+
+
+def together(held: psycopg.Connection, wanted: Wanted) -> dict[str, str]:
+    """Users who share a session, or are joined by others who do, each with one name for all of them. Raises: psycopg.Error."""
+    name_of: dict[str, str] = {}
+
+    def first(user: str) -> str:
+        while (other := name_of.get(user, user)) != user:
+            user = other
+        return user
+
+    for (users,) in held.execute(SHARED, asdict(wanted)):
+        found = sorted(first(user) for user in users if user is not None)
+        name_of |= dict.fromkeys(found, found[0])
+    return {user: first(user) for user in name_of}
 
 
 def known_spec(held: psycopg.Connection, use_case: str, sha256: str) -> int | None:

@@ -146,8 +146,11 @@ def test_a_killed_endpoint_has_kept_what_it_said(endpoint, home):
     assert query("SELECT count(*) FROM overnight.decisions") == [(20,)]
 
 
-def test_a_redaction_that_is_not_there_is_one_clear_line():
-    """Before anything is served."""
+def test_a_redaction_that_is_none_is_one_clear_line():
+    """Before anything is served: nothing there, or nothing that can be called."""
+    command = [sys.executable, "-m", "apps.recording", "--redact", "os:path"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("error: --redact os:path is module: name a function")
     command = [sys.executable, "-m", "apps.recording", "--redact", "nobody.there:redact"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -37,6 +37,10 @@ def test_what_the_store_holds_now_is_exported(prefect_server, home, database, op
         assert {tuple(sorted(line)) for line in lines} == {
             ("completion", "confidence", "metadata", "prompt", "reward")
         }
+    whole = export("decision_agents", "sft", "demo", SMALL, str(home / "all"), "collected")
+    rows = [json.loads(line) for line in (home / "all" / "rows.jsonl").read_bytes().splitlines()]
+    assert len(rows) == whole.counts["rows"] > first.result().counts["rows"]
+    assert {"prompt", "completion", "reward", "confidence", "metadata", "split"} <= set(rows[0])
     fill(open_desk, DAY + timedelta(days=1))
     later = export("decision_agents", "sft", "demo", SMALL)
     assert later.sha256 != first.result().sha256

@@ -11,7 +11,7 @@ from core.accounting import Accounting
 from core.decision import ALSO_CALLED, COLUMNS, NEEDED
 from core.recording.spool import finish_abandoned
 from core.reward import RewardSpec
-from core.store.decisions import PAGE, ingest_page
+from core.store.decisions import OPTED_IN, PAGE, ingest_page
 from core.store.engine import connection
 from core.store.foreign.reading import reading
 from core.store.foreign.settings import SourceSettings
@@ -20,7 +20,7 @@ from core.store.rewarded import known_spec
 
 DECISIONS = Shape(
     needed=NEEDED,
-    optional=tuple(name for name in COLUMNS if name not in NEEDED),
+    optional=(*(name for name in COLUMNS if name not in NEEDED), OPTED_IN),
     also_called=ALSO_CALLED,
 )
 PENDING = """

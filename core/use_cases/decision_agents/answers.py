@@ -48,6 +48,19 @@ def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number")
 
 
+def is_same(answer: Any, truth: Any) -> bool:
+    """Whether an answer is the right one: 1.0 is 1, and true is no number."""
+    if isinstance(truth, Mapping):
+        return (
+            isinstance(answer, Mapping)
+            and set(answer) == set(truth)
+            and all(is_same(answer[name], truth[name]) for name in truth)
+        )
+    if isinstance(truth, list):
+        return isinstance(answer, list) and len(answer) == len(truth) and all(map(is_same, answer, truth))
+    return isinstance(answer, bool) == isinstance(truth, bool) and bool(answer == truth)
+
+
 def score(answer: Any, truth: Any) -> float:
     """How much of the truth an answer has, in [0, 1]: 1 for all of it, a share of equal fields and places, 0 for none.
 
@@ -58,7 +71,7 @@ def score(answer: Any, truth: Any) -> float:
     if isinstance(truth, Sequence) and not isinstance(truth, str):
         alike = isinstance(answer, Sequence) and not isinstance(answer, str)
         return _share_of_places(answer, truth) if alike else UNREADABLE
-    return float(action_text(answer) == action_text(truth))
+    return float(is_same(answer, truth))
 
 
 def is_valid(answer: Any, like: Any) -> bool:

@@ -16,7 +16,7 @@ from core.dataset import Snapshot, read_rows
 from core.errors import DataError
 from core.evaluation import Contest, Sample
 from core.use_case import Progress
-from core.use_cases.decision_agents.answers import END, is_valid, read_answer, score
+from core.use_cases.decision_agents.answers import END, is_same, is_valid, read_answer, score
 from core.use_cases.decision_agents.config import BASELINES, METRICS, MODELS, DecisionAgentsConfig
 
 AS_LOGGED, MOST_COMMON = BASELINES
@@ -42,7 +42,7 @@ class Paper:
         truth = json.loads(item["metadata"]["truth"])
         answer = read_answer(text)
         worth = 0.0 if answer is None else score(answer, truth)
-        right = answer is not None and answer == truth
+        right = answer is not None and is_same(answer, truth)
         valid = answer is not None and is_valid(answer, truth)
         self.values["accuracy"].append(float(right))
         self.values["score"].append(worth)

@@ -12,7 +12,7 @@ from core.dataset import Encoded, Snapshot, read_rows, write_snapshot
 from core.errors import DataError
 from core.store.current import policy_versions
 from core.store.engine import connection
-from core.store.rewarded import Rewarded, Wanted, known_spec, left_out, one_moment, rewarded
+from core.store.rewarded import Rewarded, Wanted, known_spec, left_out, one_moment, rewarded, together
 from core.store.subjects import record_subjects
 from core.use_case import Progress
 from core.use_cases.decision_agents.answers import END, action_text, truth_of
@@ -35,7 +35,8 @@ def collect(config: DecisionAgentsConfig, folder: Path, progress: Progress) -> S
         spec = known_spec(held, NAME, config.rewards.sha256)
         asked = wanted(config, spec)
         skipped = left_out(held, asked)
-        lines = (_encoded(line(config, decision, versions)) for decision in rewarded(held, asked))
+        people = together(held, asked)
+        lines = (_encoded(line(config, decision, versions, people)) for decision in rewarded(held, asked))
         snapshot = write_snapshot(
             folder,
             "decisions",
@@ -80,15 +81,19 @@ def nothing_there(config: DecisionAgentsConfig, skipped: dict[str, int]) -> Data
     )
 
 
-def line(config: DecisionAgentsConfig, decision: Rewarded, versions: Mapping[str, int]) -> Row:
+def line(
+    config: DecisionAgentsConfig, decision: Rewarded, versions: Mapping[str, int], people: Mapping[str, str]
+) -> Row:
     """A decision as one line for orjson: prompt, completion, reward and metadata as apps know them, and what training needs.
 
-    Its keys are in their order. `versions` are the models that the agent type has had, by the name that decisions give them.
+    Its keys are in their order. `versions` are the models that the agent type has had, by the name that decisions give them;
+    `people` those who count as one, since they share sessions.
     """
     truth = truth_of(decision.action, decision.feedback, decision.correction)
     done = action_text(decision.action)
     session = decision.session_id or decision.external_id
-    person = decision.user_id or session
+    person = decision.person or session
+    person = people.get(person, person)
     return {
         "completion": done,
         "confidence": decision.confidence,

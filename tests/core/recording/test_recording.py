@@ -169,10 +169,43 @@ def test_wrong_feedback_is_told_and_counted(recorder):
         ({"feedbak": "CONFIRMED"}, "did you mean feedback"),
         ({"state": {}}, "is no field here"),
         ({"feedback": "IGNORED", "feedback_at": "2999-01-01"}, "in the future"),
+        ({"components": {"immediate": 5}}, "not an object of numbers"),
+        ({"components": {"immediate": {"userFeedback": "1"}}}, "is no number"),
+        ({"components": {"immediate": None}}, "no feedback given"),
     ):
         with pytest.raises(Unreadable, match=words):
             recorder.record_feedback("one", values)
-    assert recorder.flush().accounted == 5
+    with pytest.raises(Unreadable, match="is no number"):
+        recorder.record_decision(GOOD | {"components": {"immediate": {"userFeedback": True}}})
+    assert recorder.flush().accounted == 9
+
+
+def test_what_is_null_takes_nothing_back(recorder):
+    """A component without a number is one that nothing is known of."""
+    recorder.record_decision(GOOD | {"components": {"immediate": {"userFeedback": 1}, "delayed": None}})
+    recorder.record_feedback("one", {"components": {"immediate": None, "delayed": {"reworkPenalty": -1}}})
+    recorder.flush()
+    (row,) = stored()
+    assert row["components"] == {"immediate": {"userFeedback": 1}, "delayed": {"reworkPenalty": -1}}
+
+
+def test_refused_feedback_stays_set_aside(recorder):
+    """The decision that it is about does not repair it."""
+    with pytest.raises(Unreadable):
+        recorder.record_feedback("one", {"feedback": "MAYBE"})
+    recorder.record_decision(GOOD)
+    recorder.flush()
+    (row,) = stored("SELECT external_id, released_at FROM overnight.quarantine")
+    assert row == {"external_id": "feedback of one", "released_at": None}
+
+
+def test_a_name_is_a_name_and_no_path(home, database):
+    """Of the app, whose records lie in a folder of that name; what the database can't hold is none."""
+    with Recorder("..", seconds=None) as made:
+        made.record_decision(GOOD)
+        assert [path.name for path in (home / "spool").iterdir()] == ["%2E."]
+    with pytest.raises(Unreadable, match="U\\+0000"):
+        Recorder("a\0b", seconds=None)
 
 
 def test_personal_data_is_gone_before_anything_is_written(home, database):

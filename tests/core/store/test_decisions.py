@@ -10,6 +10,7 @@ from core.errors import DataError
 from core.store import decisions
 from core.store.decisions import ingest
 from core.store.engine import connection
+from core.store.migrate import downgrade, migrate
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GOOD = {
@@ -137,3 +138,74 @@ def test_a_row_that_is_lost_is_an_error():
     assert Accounting(read=2, written=1, skipped={"x": 1}).checked("rows").accounted == 2
     with pytest.raises(DataError, match=r"nights: 3 rows were read and 2 accounted for"):
         Accounting(read=3, written=1, unchanged=1).checked("nights")
+
+
+def test_a_clock_that_was_ahead_once_hides_nothing_after_it(database):
+    """The feedback that came once it was right is the newer, whatever the row said before."""
+    ahead = GOOD | {"feedback": None, "updated_at": AT + timedelta(days=30)}
+    assert kept("app", ahead, now=AT + timedelta(days=1)).written == 1
+    right = GOOD | {"updated_at": AT + timedelta(days=2)}
+    assert kept("app", right, now=AT + timedelta(days=3)) == Accounting(read=1, written=1)
+    assert stored()[0]["feedback"] == "CONFIRMED"
+
+
+def test_what_may_not_be_trained_on_stays_where_it_is(database):
+    """As apps say it: a column of their own, whichever database spells it."""
+    rows = [
+        GOOD | {"external_id": str(place), "is_training_data": said}
+        for place, said in enumerate((False, "f", "0", "false", None, True, "t", 1))
+    ]
+    assert kept("app", *rows) == Accounting(read=8, written=4, skipped={"not for training, says the app": 4})
+
+
+def test_of_two_that_were_changed_at_once_the_same_one_stands(database):
+    """Whichever comes first."""
+    one, other = GOOD, GOOD | {"feedback": "IGNORED"}
+    for source, rows in (("a", (one, other)), ("b", (other, one))):
+        assert kept(source, *rows) == Accounting(read=2, written=1, quarantined={"older_copy": 1})
+    assert len({row["feedback"] for row in stored()}) == 1
+
+
+def test_a_row_set_aside_stays_so_until_it_is_repaired(database):
+    """The copy that stands does not release the one that does not."""
+    kept(
+        "app",
+        GOOD | {"updated_at": AT},
+        GOOD | {"feedback": "IGNORED", "updated_at": AT + timedelta(hours=1)},
+    )
+    query = "SELECT reason, released_at FROM overnight.quarantine"
+    assert [(row["reason"], row["released_at"]) for row in stored(query)] == [("older_copy", None)]
+
+
+def test_an_empty_name_is_none(database):
+    """A session, a user, an item."""
+    assert kept("app", GOOD | {"session_id": "", "user_id": "", "item_id": ""}).written == 1
+    (row,) = stored()
+    assert (row["session_id"], row["user_id"], row["item_id"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("levels", [90, 101, 400, 700, 5_000])
+def test_a_document_is_as_deep_as_anybody_reads_it(database, levels):
+    """Or it is set aside, as parsed or as text, with whatever backslashes; the rows beside it are kept."""
+    words = '{"a":' * levels + r'"C:\\u0000 {[{["' + "}" * levels
+    rows = [GOOD, GOOD | {"external_id": "deep", "state": words}]
+    deep = levels > 100
+    aside = {"too_deep": 1} if deep else {}
+    assert kept("app", *rows) == Accounting(read=2, written=2 - deep, quarantined=aside)
+
+
+def test_documents_of_an_older_store_are_spelt_as_new_ones(database):
+    """The same rows again change nothing after its tables were brought up to date."""
+    odd = {"x": 1e-7, "b": [1e22, True], "text": "é"}
+    rows = [GOOD | {"external_id": str(place), "state": odd, "correction": "none"} for place in range(3)]
+    kept("app", *rows)
+    before = stored(
+        "SELECT external_id, state::text, action::text, correction::text FROM overnight.decisions"
+    )
+    downgrade("0008")
+    migrate()
+    assert (
+        stored("SELECT external_id, state::text, action::text, correction::text FROM overnight.decisions")
+        == before
+    )
+    assert kept("app", *rows) == Accounting(read=3, unchanged=3)

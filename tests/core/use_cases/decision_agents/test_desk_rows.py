@@ -285,3 +285,36 @@ def test_sessions_are_whole_or_left_out(database, tmp_path):
     assert found.skipped == {INCOMPLETE: 2}
     (alone,) = [row for row in read_rows(found) if row["id"] == "d030"]
     assert alone["behaviour"] == [[-0.5, -0.25]]
+
+
+def test_a_session_lies_on_one_side_whoever_is_in_it(database, tmp_path):
+    """A user who logs in on the way, and users who share one: all that they ever did is on one side."""
+    config = configured(export__limit=None, export__min_reward=None, export__pending=True)
+    late = [
+        decision(
+            4 * n + step,
+            f"late {n} {step}",
+            session_id=f"late-{n}",
+            step=step,
+            user_id=f"user-{n}" if step else None,
+        )
+        for n in range(30)
+        for step in range(2)
+    ]
+    shared = [
+        decision(
+            400 + 4 * n + step,
+            f"shared {n} {step}",
+            session_id=f"shared-{n}",
+            step=step,
+            user_id=f"pair-{n + step}",
+        )
+        for n in range(20)
+        for step in range(2)
+    ]
+    kept(config, *late, *shared)
+    sides: dict[str, set[str]] = {}
+    for row in collected(config, tmp_path / "rows")[1]:
+        sides.setdefault("pairs" if "shared" in row["session"] else row["session"], set()).add(row["split"])
+    assert [session for session, found in sides.items() if len(found) > 1] == []
+    assert {side for found in sides.values() for side in found} == {"train", "test"}

@@ -49,6 +49,7 @@ DECISION = Rewarded(
     total=None,
     normalized=None,
     session_length=1,
+    person="u",
 )
 
 
@@ -98,7 +99,7 @@ def test_what_became_of_a_decision_is_not_in_its_prompt(config):
         total=3.0,
         normalized=1.0,
     )
-    plain, told = line(config, DECISION, {}), line(config, known, {})
+    plain, told = line(config, DECISION, {}, {}), line(config, known, {}, {})
     assert plain["prompt"] == told["prompt"]
     assert plain["completion"] == told["completion"] == '{"opus":"Tax"}'
     assert (plain["truth"], told["truth"]) == (None, '{"opus":"Roof"}')
@@ -145,7 +146,7 @@ def test_answers_to_a_state_of_unknown_truth_have_no_reward():
 
 def test_a_group_gives_back_the_line_that_apps_know(config):
     """Exactly the keys of the apps' own exports."""
-    known = line(config, DECISION._replace(total=1.5, normalized=0.875), {})
+    known = line(config, DECISION._replace(total=1.5, normalized=0.875), {}, {})
     found = app_line(scored(known))
     assert found == {
         name: known[name] for name in ("prompt", "completion", "reward", "confidence", "metadata")
