@@ -6,6 +6,9 @@ spread as N(0, scale^2) it is
 
     L = sqrt(V / (V + scale^2)) * exp(scale^2 * D^2 / (2 * V * (V + scale^2)))
 
+It is exact where what a look adds is independent of the looks before, as with clusters that arrive, and near enough where
+clusters go on growing (the tests hold its level by simulation).
+
 Sources: Robbins 1970, Ann. Math. Stat. 41:1397; Johari, Pekelis & Walsh 2015, arXiv:1512.04922 (the mixture sequential
 probability ratio test of A/B tests); Waudby-Smith et al. 2021, arXiv:2103.06476 (with estimated variances, for large samples).
 """
