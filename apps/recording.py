@@ -1,7 +1,7 @@
 """An app in another language records its decisions over HTTP: `python -m apps.recording --source desk`.
 
-POST /decisions, POST /decisions/{id}/feedback, GET /models/{use_case}/{slot}. It listens on this machine alone and takes
-`application/json` alone, which no page in a browser can send to it unasked.
+POST /decisions, POST /decisions/{id}/feedback, GET /models/{use_case}/{slot}, GET /assignment. It listens on this machine
+alone and takes `application/json` alone, which no page in a browser can send to it unasked.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -18,8 +19,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse
 
+from apps.assignment import serve_assignments
 from core.decision import LARGEST, Unreadable
-from core.errors import ConfigError, OvernightError, StorageError, StoreError, one_line
+from core.errors import ConfigError, DataError, OvernightError, StorageError, StoreError, one_line
+from core.experiment import Experiments, load_experiments
 from core.recording.recorder import Recorder, Redact
 from core.store.current import CurrentModel, current_model
 from core.store.migrate import migrate
@@ -32,6 +35,7 @@ LARGEST_BODY = LARGEST + 64 * 1024
 ACCEPTED = 202
 STATUS: Mapping[type[OvernightError], int] = {
     Unreadable: 422,
+    DataError: 422,
     ConfigError: 404,
     StorageError: 507,
     StoreError: 503,
@@ -39,7 +43,9 @@ STATUS: Mapping[type[OvernightError], int] = {
 }
 
 
-def recording_app(source: str, redact: Redact | None = None) -> FastAPI:
+def recording_app(
+    source: str, redact: Redact | None = None, experiments: Experiments | None = None
+) -> FastAPI:
     """The endpoint of one app; what it takes lies under the name of its source."""
 
     @asynccontextmanager
@@ -54,6 +60,7 @@ def recording_app(source: str, redact: Redact | None = None) -> FastAPI:
     app.post("/decisions", status_code=ACCEPTED)(record_decision)
     app.post("/decisions/{external_id:path}/feedback", status_code=ACCEPTED)(record_feedback)
     app.get("/models/{use_case}/{slot}")(model_in_use)
+    serve_assignments(app, experiments or Experiments())
     return app
 
 
@@ -131,9 +138,14 @@ def main() -> int:
     parser.add_argument(
         "--redact", help="package.module:function that takes personal data out of what is recorded"
     )
+    parser.add_argument(
+        "--experiments", type=Path, help="a YAML file of experiments, for GET /assignment", metavar="FILE"
+    )
     asked = parser.parse_args()
     try:
-        app = recording_app(asked.source, _imported(asked.redact) if asked.redact else None)
+        redact = _imported(asked.redact) if asked.redact else None
+        experiments = load_experiments(asked.experiments) if asked.experiments else None
+        app = recording_app(asked.source, redact, experiments)
         with suppress(StoreError):  # what is recorded waits for the store
             migrate()
     except OvernightError as error:

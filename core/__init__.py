@@ -6,4 +6,5 @@ example      a group ready for training             snapshot     an immutable, h
 checkpoint   weights and where they came from       policy       what acts; its weights are a model
 contest      rows of (policy, item, metric, value)  evaluation   numbers with intervals
 promotion    the verdict, and the pointer it moves  use case     what one product says about itself
+experiment   models that users get at once          arm          those of them who get one model
 """

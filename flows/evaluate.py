@@ -1,4 +1,4 @@
-"""The model in use, measured again; or any model, on the lines of a file."""
+"""The model in use, measured again; any model, on the lines of a file; or two models at once, by what people say."""
 
 from typing import Any
 
@@ -6,11 +6,13 @@ from prefect import State, flow
 from prefect.states import Completed
 
 from core.evaluation import Evaluation
+from core.experiment.results import ExperimentAnalysis
 from core.use_cases import Preset, UseCaseName
 from flows.parameters import checked
 from tasks.evaluate import evaluate as evaluate_stage
 from tasks.evaluate import play
 from tasks.exam import exam, results, start_of
+from tasks.experiment import analyse_experiment, open_experiment, report_experiment
 from tasks.find import current, find_model, untrained
 from tasks.given import given
 from tasks.open import ENDINGS, open_run
@@ -68,3 +70,19 @@ def evaluate_model(  # noqa: PLR0917  (a form's fields)
     results(run, played, evaluation, output)
     report(run, evaluation)
     return evaluation
+
+
+@flow(name="evaluate", flow_run_name="evaluate-{experiment}", validate_parameters=False, **ENDINGS)
+@checked
+def evaluate_experiment(experiment: str, source: str, file: str | None = None) -> ExperimentAnalysis:
+    """Which of the models that users get at once they like better, by the thumbs so far; it may be asked every night.
+
+    Args:
+        experiment: Its name in the file of experiments.
+        source: The app whose ratings count.
+        file: The YAML file of experiments on the worker's machine; without one, configs/experiments.yaml.
+    """
+    run = open_experiment(experiment, source, file)
+    analysis = analyse_experiment(run)
+    report_experiment(run, analysis)
+    return analysis
