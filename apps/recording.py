@@ -18,7 +18,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse
 
-from core.decision import LARGEST, Unreadable
+from core.decision import LARGEST
+from core.document import Unreadable
 from core.errors import ConfigError, OvernightError, StorageError, StoreError, one_line
 from core.recording.recorder import Recorder, Redact
 from core.store.current import CurrentModel, current_model
