@@ -20,7 +20,8 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse
 
 from apps.assignment import serve_assignments
-from core.decision import LARGEST, Unreadable
+from core.decision import LARGEST
+from core.document import Unreadable
 from core.errors import ConfigError, DataError, OvernightError, StorageError, StoreError, one_line
 from core.experiment import Experiments, load_experiments
 from core.recording.recorder import Recorder, Redact

@@ -6,25 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from core.dataset import ROUNDING
-from core.errors import DataError
+from core.document import Unreadable, as_kept, document
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of one decision's documents that are read at all."""
-DEEPEST = 100
-"""Levels of a document: what is nested further is read by nobody, and by some not at all."""
 LONGEST_ID = 1_000
 """Bytes of a decision's id: an index can't hold much more."""
 AHEAD = timedelta(minutes=5)
 """How far a clock may be ahead of ours."""
-
-
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-BRACKETS = re.compile(r"[{}\[\]]")
 
 
 class AgentType(StrEnum):
@@ -44,17 +37,6 @@ class Feedback(StrEnum):
     CORRECTED = "CORRECTED"
     IGNORED = "IGNORED"
     OVERRIDDEN = "OVERRIDDEN"
-
-
-class Unreadable(DataError):  # noqa: N818  (a reason, counted by its word)
-    """A row that goes to quarantine; `reason` is one of a few words."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.reason, str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +82,6 @@ TIMES = ("created_at", "updated_at", "feedback_at", "outcome_at")
 TEXTS = ("model_version", "item_id", "opus_id", "user_id", "session_id", "reasoning")
 COLUMNS = tuple(field.name for field in fields(Decision))
 NEEDED = ("external_id", "agent_type", "state", "action", "model_version", "created_at")
-OBJECTS = ("state", "next_state", "outcome", "components")
 ALSO_CALLED = {
     "external_id": ("id", "decision_id"),
     "alternatives": ("alternative_actions",),
@@ -159,68 +140,9 @@ def normalised(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def document(name: str, value: Any) -> str | None:
-    """JSON text that jsonb can hold, from a parsed document or its text; None for JSON's null. Raises: Unreadable.
-
-    One number has one spelling, whichever database it comes from: 1e2 and 100.0 are 100, and -0.0 is 0.
-    """
-    if value is None:
-        return None
-    is_text = isinstance(value, str | bytes) and name != "correction"
-    words = value if is_text else encoded(name, value)
-    _need_shallow(name, words)
-    try:
-        parsed = json.loads(words, parse_float=_real, parse_int=_integer)
-    except RecursionError as error:
-        raise Unreadable("too_deep", f"{name} is nested too deeply to be read") from error
-    except ValueError as error:
-        raise Unreadable("bad_json", f"{name} is no JSON: {error}") from error
-    if parsed is None:
-        return None
-    if name in OBJECTS and not isinstance(parsed, dict):
-        raise Unreadable("bad_json", f"{name} is {type(parsed).__name__}, not an object")
-    return encoded(name, parsed)
-
-
-def _need_shallow(name: str, words: str | bytes) -> None:
-    """Refuse a document that is nested too deeply, whoever reads it and from how deep. Raises: Unreadable."""
-    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
-    if text.count("{") + text.count("[") <= DEEPEST:
-        return
-    depth = 0
-    for bracket in BRACKETS.findall(STRING.sub("", text)):
-        depth += 1 if bracket in "{[" else -1
-        if depth > DEEPEST:
-            raise Unreadable("too_deep", f"{name} is nested more than {DEEPEST} levels deep")
-
-
-def encoded(name: str, value: Any) -> str:
-    """Canonical JSON: keys sorted, nothing that jsonb can't hold. Raises: Unreadable."""
-    try:
-        words = json.dumps(value, allow_nan=False, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    except RecursionError as error:
-        raise Unreadable("too_deep", f"{name} is nested too deeply to be read") from error
-    except TypeError as error:
-        raise Unreadable("bad_json", f"{name}: {error}") from error
-    except ValueError as error:
-        raise Unreadable("non_finite", f"{name} holds NaN or infinity: {error}") from error
-    return _letters(name, words, escaped=True)
-
-
-def _real(digits: str) -> float | int:
-    """A number of JSON; a whole one by its digits, as PostgreSQL writes it: without a point or an exponent."""
-    value = float(digits)
-    return int(Decimal(repr(value))) if value.is_integer() else value
-
-
-def _integer(digits: str) -> float | int:
-    """A whole number of JSON; one that a double can't hold is infinite, as it is where it is written 1e400."""
-    return int(digits) if len(digits) < 309 else float(digits)
-
-
 def text(name: str, value: Any) -> str | None:
     """A string as the database holds it; numbers and UUIDs become theirs. Raises: Unreadable."""
-    return None if value is None else _letters(name, str(value))
+    return None if value is None else as_kept(name, str(value))
 
 
 def identity(value: Any) -> str | None:
@@ -277,26 +199,3 @@ def one_of(kind: type[AgentType] | type[Feedback], name: str, value: Any) -> Any
         raise Unreadable(
             f"unknown_{name}", f"{name} {str(value)[:40]!r} is none of {', '.join(kind)}"
         ) from error
-
-
-def _letters(name: str, words: str, *, escaped: bool = False) -> str:
-    try:
-        words.encode()
-    except UnicodeEncodeError as error:
-        raise Unreadable("bad_unicode", f"{name} holds half a surrogate pair: {error.reason}") from error
-    if "\0" in words or (escaped and "\\u0000" in words and _has_nul(words)):
-        raise Unreadable("nul_char", f"{name} holds the character U+0000, which PostgreSQL can't hold")
-    return words
-
-
-def _has_nul(words: str) -> bool:
-    """Whether an escape in JSON text is U+0000 itself, and no backslash before 'u0000'."""
-    return any("\0" in part for part in _strings(json.loads(words)))
-
-
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [found for pair in value.items() for one in pair for found in _strings(one)]
-    return [found for one in value for found in _strings(one)] if isinstance(value, list) else []

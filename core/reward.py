@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from core.decision import AgentType, Unreadable
+from core.decision import AgentType
+from core.document import Unreadable
 from core.errors import ConfigError
 from core.files import digest
 from core.record import Settings

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
-from core.decision import Decision, Unreadable
+from core.decision import Decision
+from core.document import Unreadable
 from core.record import Record
 from core.recording.feedback import LATER, merged_components
 from core.recording.names import our_name

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from core.decision import AHEAD, LARGEST, Feedback, Unreadable, document, moment, number, one_of
+from core.decision import AHEAD, LARGEST, Feedback, moment, number, one_of
+from core.document import Unreadable, document
 
 LATER = ("feedback", "correction", "feedback_at", "outcome", "outcome_at", "components", "next_state")
 """The fields of a decision that may come after it."""

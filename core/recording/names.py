@@ -4,7 +4,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from core.decision import ALSO_CALLED, COLUMNS, Unreadable, normalised
+from core.decision import ALSO_CALLED, COLUMNS, normalised
+from core.document import Unreadable
 
 OURS = {normalised(called): name for name in COLUMNS for called in (name, *ALSO_CALLED.get(name, ()))}
 

@@ -11,7 +11,8 @@ from typing import Any, Self
 from uuid import uuid4
 
 from core.accounting import Accounting
-from core.decision import COLUMNS, Unreadable, document, identity, read_decision, text
+from core.decision import COLUMNS, identity, read_decision, text
+from core.document import Unreadable, document
 from core.errors import OvernightError, StorageError
 from core.recording.entry import Entry, decision_entry, refused_entry
 from core.recording.feedback import LATER, known_components, read_feedback

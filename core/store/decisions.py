@@ -11,7 +11,8 @@ import psycopg
 from psycopg import sql
 
 from core.accounting import Accounting
-from core.decision import COLUMNS, DOCUMENTS, TIMES, Decision, Unreadable, read_decision
+from core.decision import COLUMNS, DOCUMENTS, TIMES, Decision, read_decision
+from core.document import Unreadable
 from core.store.bulk import copy_in, staging
 from core.store.engine import connection
 from core.store.quarantine import Unusable, quarantine, release

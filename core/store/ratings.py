@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from core.accounting import Accounting
-from core.decision import Unreadable
+from core.document import Unreadable
 from core.rating import ENTRY, RATING, Entry, Rating, read_entry, read_rating
 from core.store.bulk import copy_in, staging
 from core.store.decisions import letters, pages

@@ -12,7 +12,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from core.accounting import Accounting
-from core.decision import TIMES, encoded, moment
+from core.decision import TIMES, moment
+from core.document import encoded
 from core.recording.entry import Entry, decision_values
 from core.recording.feedback import DOCUMENTS, LATER, merged
 from core.store.bulk import copy_in, staging

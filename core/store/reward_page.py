@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from core.accounting import Accounting
-from core.decision import Unreadable
+from core.document import Unreadable
 from core.reward import CODE, Reward, Scorer
 from core.reward_moments import Moments
 from core.store.bulk import copy_in, staging

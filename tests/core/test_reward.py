@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from core.decision import AgentType, Feedback, Unreadable
+from core.decision import AgentType, Feedback
+from core.document import Unreadable
 from core.reward import DeadlineDays, RewardSpec, Scorer, normalize
 from core.reward_weights import FeedbackValues, Group
 

@@ -11,7 +11,8 @@ import psycopg
 from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict
 
-from core.decision import LARGEST, Unreadable, moment
+from core.decision import LARGEST, moment
+from core.document import Unreadable
 from core.errors import ConfigError, OvernightError, SourceError, one_line
 from core.store.bulk import stream
 from core.store.engine import CONNECT_SECONDS, FORBIDDEN, TURNED_AWAY

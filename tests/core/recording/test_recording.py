@@ -15,7 +15,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from core.accounting import Accounting
-from core.decision import Unreadable
+from core.document import Unreadable
 from core.errors import StorageError, StoreError
 from core.recording.recorder import Recorder
 from core.recording.spool import spool_folder

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from core.decision import Unreadable, document
+from core.document import Unreadable, document
 
 revision = "0009"
 down_revision = "0008"
