@@ -50,6 +50,8 @@ class Contract:
         self.engine: Engine = lambda _blob, _prompt, _options: (" A", {" A": -0.1, " B": -3.0})
         self.wrong: str | None = None
         """What goes wrong: a step's name, or 'dies at' one."""
+        self.own_rendering: Callable[[list[dict[str, str]]], str] = lambda _messages: ""
+        """What a file's own template makes of a conversation."""
         self.tells_rendering = True
         self.prefers_file_template = False
 
@@ -163,7 +165,9 @@ class Contract:
         messages = [{"role": "user", "content": prompt}]
         if "system" in model:
             messages.insert(0, {"role": "system", "content": model["system"]})
-        return {"_debug_info": {"rendered_template": render_go(model["template"], messages)}}
+        template = self.template(model)
+        text = self.own_rendering(messages) if template == FILE_TEMPLATE else render_go(template, messages)
+        return {"_debug_info": {"rendered_template": text}}
 
     def copy(self, source: str, target: str) -> None:
         """A second name."""

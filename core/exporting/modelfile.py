@@ -6,7 +6,7 @@ from pathlib import Path
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from core.errors import ModelError
-from core.exporting.chat_template import go_template, rendered_chat
+from core.exporting.chat_template import added_start, go_template, rendered_chat
 from core.exporting.config import ReleaseSettings
 from core.exporting.merge import Guess, Merge
 from core.exporting.results import Agreement, Asked, Modelfile
@@ -43,6 +43,7 @@ def describe_serving(
         stop=tuple(dict.fromkeys((*end_texts(Path(merge.path), tokenizer), *ollama.stops))),
         parameters=dict(ollama.parameters),
         note=note,
+        start=added_start(tokenizer),
         rendering=Asked(
             prompt=_EXAMPLE, expected=_example(tokenizer, ollama.system, raw=ollama.ask == "raw")
         ),

@@ -17,6 +17,7 @@ import ollama
 from core.errors import ConfigError, ExportError, ServiceError, one_line
 from core.exporting.results import Modelfile
 from core.exporting.serving import PASSED_ON
+from core.files import file_digest
 
 LATEST = "latest"
 _GONE = 404
@@ -47,7 +48,7 @@ class OllamaServer:
             self._client.list()
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout):
             return False
-        except (ollama.ResponseError, httpx.HTTPError, ValueError):
+        except (ollama.ResponseError, httpx.HTTPError, ValueError, TypeError):
             return True  # the next call says what is wrong
         return True
 
@@ -66,9 +67,10 @@ class OllamaServer:
         with self._translated(f"take {file.name}"):
             if self._client.has_blob(blob):
                 return False
-            sent = self._client.create_blob(file)
-        if sent != blob:
+        if file_digest(file) != sha256:
             raise ExportError(f"{file} was changed after it was checked: release it again")
+        with self._translated(f"take {file.name}"):
+            self._client.create_blob(file)
         return True
 
     def create(self, name: str, modelfile: Modelfile) -> None:
@@ -143,7 +145,7 @@ class OllamaServer:
             ) from error
         except ollama.ResponseError as error:
             raise self._refusal(what, error) from error
-        except (ValueError, httpx.HTTPError) as error:
+        except (ValueError, TypeError, httpx.HTTPError) as error:
             raise ExportError(
                 f"what answers at {self.url} is no Ollama server ({one_line(error)}): correct release.ollama.url or OLLAMA_HOST"
             ) from error

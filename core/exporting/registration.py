@@ -13,7 +13,7 @@ from core.errors import ExportError, OvernightError
 from core.exporting.aliases import releases_folder
 from core.exporting.ollama_server import LATEST, OllamaServer
 from core.exporting.publish import MANIFEST
-from core.exporting.results import Asked, Modelfile, Published, Registration, Release, Served
+from core.exporting.results import Modelfile, Published, Registration, Release, Served
 from core.exporting.serving import OllamaSettings
 from core.files import locked
 from core.promotion import ReleaseCheck
@@ -21,6 +21,7 @@ from core.promotion import ReleaseCheck
 SHORT = 12
 """Letters of a file's digest in a candidate's name."""
 PREVIOUS = "previous"
+_TOO_OLD = "take a newer Ollama (0.33 was read)"
 NEAR_TIE = 1.0
 """Nats that the merged model's first token may lie behind the server's own: rounding turns ties, a level like q3_k_m more."""
 
@@ -125,7 +126,7 @@ def _registered(server: OllamaServer, candidate: str, folder: Path, modelfile: M
         server.create(candidate, modelfile)
         compared = (
             _compare_shown(server, candidate, modelfile),
-            _compare_rendering(server, candidate, modelfile.rendering),
+            _compare_rendering(server, candidate, modelfile),
             _compare_answer(server, candidate, modelfile),
         )
         undo.pop_all()
@@ -153,17 +154,15 @@ def _compare_shown(server: OllamaServer, candidate: str, modelfile: Modelfile) -
     return "stop texts are those of the Modelfile; the chat template is the file's own"
 
 
-_TOO_OLD = "take a newer Ollama (0.33 was read)"
-
-
-def _compare_rendering(server: OllamaServer, candidate: str, rendering: Asked) -> str:
-    """The server's own rendering, where it tells; the tokenizer's first token is added by llama.cpp, so it may lead."""
-    text = server.rendered(candidate, rendering.prompt)
+def _compare_rendering(server: OllamaServer, candidate: str, modelfile: Modelfile) -> str:
+    """The server's own rendering, where it tells; what is put before every prompt anyhow may stand there or not."""
+    asked = modelfile.rendering
+    text = server.rendered(candidate, asked.prompt)
     if text is None:
         return "the server doesn't tell how it renders a prompt"
-    if not text.endswith(rendering.expected):
+    if text not in (asked.expected, modelfile.start + asked.expected):
         raise ExportError(
-            f"Ollama at {server.url} puts a prompt to {candidate} as {text[-80:]!r}, not as {rendering.expected[-80:]!r}: "
+            f"Ollama at {server.url} puts a prompt to {candidate} as {text[-80:]!r}, not as {asked.expected[-80:]!r}: "
             "set release.ollama.ask to how the model was trained"
         )
     return "a prompt is rendered as the tokenizer renders it"

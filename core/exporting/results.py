@@ -81,6 +81,8 @@ class Modelfile(Record):
     parameters: dict[str, Parameter]
     note: str
     """Where the template comes from, or why there is none."""
+    start: str
+    """The text of the token that is put before every prompt by itself; empty where there is none."""
     rendering: Asked
     """A user's text, and how it stands in the prompt."""
     first: Asked | None

@@ -153,6 +153,7 @@ def test_without_a_template_the_modelfile_says_so():
             stop=("</s>",),
             parameters={"use_mmap": True},
             note="no template",
+            start="",
             rendering=asked,
             first=None,
         )

@@ -38,6 +38,7 @@ def made(home, tmp_path):
                 "stop": ("<|im_end|>", '"\n'),
                 "parameters": {"temperature": 0, "num_ctx": 512, "use_mmap": True},
                 "note": "raw",
+                "start": "",
                 "rendering": Asked(prompt="Hi", expected="Hi"),
                 "first": Asked(prompt="Pick:", expected=" A"),
                 **changes,
@@ -93,7 +94,7 @@ def test_a_candidate_is_uploaded_created_looked_at_and_tried(ollama, settings, m
         "/api/generate",
     ]
     assert [method for method, path in ollama.log if path == "/api/blobs/"] == ["HEAD", "POST"]
-    path, asked = next(one for one in ollama.requests if one[0] == "/api/create")
+    _, asked = next(one for one in ollama.requests if one[0] == "/api/create")
     assert asked == {
         "model": candidate,
         "files": {"agent-q8_0.gguf": f"sha256:{files.modelfile.sha256}"},
@@ -121,9 +122,13 @@ def test_a_chat_is_asked_in_its_template_with_its_system_prompt(ollama, settings
     (_, request) = next(one for one in ollama.requests if one[0] == "/api/create")
     assert (request["system"], request["template"], "parser" in request) == ("Be brief.", template, False)
     ollama.prefers_file_template = True
+    ollama.own_rendering = lambda _messages: f"<s>{asked.expected}"
+    with pytest.raises(ExportError, match="puts a prompt to agent:"):
+        register(made(**chat), settings, NAME)
+    chat["start"] = "<s>"
     found = register(made(**chat), settings, NAME)
     assert "stop texts are those of the Modelfile; the chat template is the file's own" in found.compared
-    without = register(made(**chat | {"template": None, "rendering": asked}), settings, NAME)
+    without = register(made(**chat | {"template": None}), settings, NAME)
     assert without.compared[0] == "template and stop texts are those of the Modelfile"
 
 
@@ -321,7 +326,8 @@ def test_a_tiny_file_is_really_asked(ollama, settings, request_for):
             prompt, max_tokens=options["num_predict"], temperature=0, logprobs=5, stop=options["stop"]
         )["choices"][0]
         model.close()
-        return found["text"], found["logprobs"]["top_logprobs"][0]
+        first = found["logprobs"]["top_logprobs"][0]
+        return found["text"], {token: float(value) for token, value in first.items()}
 
     ollama.engine = answer
     files = release(request_for(formats=("gguf",), levels=("f16",)))
