@@ -59,6 +59,10 @@ class Contract:
         """Where a digest's bytes lie."""
         return self.root / digest.replace(":", "-")
 
+    def use_llama_cpp(self) -> None:
+        """Let the files themselves answer."""
+        self.engine = llama_cpp
+
     def need(self, kept: bool, said: str) -> None:
         """What Ollama would let pass, and we may not do."""
         if not kept:
@@ -201,6 +205,18 @@ class Contract:
             for name, asked in self.models.items()
         ]
         return {"models": rows}
+
+
+def llama_cpp(blob: Path, prompt: str, options: dict[str, Any]) -> tuple[str, dict[str, float]]:
+    """An engine that really reads the file."""
+    from llama_cpp import Llama  # noqa: PLC0415  (seconds to import, and few tests need it)
+
+    model = Llama(str(blob), n_ctx=512, n_threads=1, logits_all=True, verbose=False)
+    asked = {"max_tokens": options["num_predict"], "stop": options["stop"], "temperature": 0, "logprobs": 5}
+    found = model.create_completion(prompt, **asked)["choices"][0]
+    model.close()
+    first = found["logprobs"]["top_logprobs"][0]
+    return found["text"], {token: float(value) for token, value in first.items()}
 
 
 def full(name: str) -> str:

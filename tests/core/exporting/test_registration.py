@@ -318,18 +318,7 @@ def test_the_candidate_of_a_published_folder_is_the_level_that_is_served(tmp_pat
 
 def test_a_tiny_file_is_really_asked(ollama, settings, request_for):
     """llama.cpp behind the contract: the file that the exporter made goes on as the merged model does."""
-    from llama_cpp import Llama  # noqa: PLC0415  (seconds to import, and one test needs it)
-
-    def answer(blob, prompt, options):
-        model = Llama(str(blob), n_ctx=256, n_threads=1, logits_all=True, verbose=False)
-        found = model.create_completion(
-            prompt, max_tokens=options["num_predict"], temperature=0, logprobs=5, stop=options["stop"]
-        )["choices"][0]
-        model.close()
-        first = found["logprobs"]["top_logprobs"][0]
-        return found["text"], {token: float(value) for token, value in first.items()}
-
-    ollama.engine = answer
+    ollama.use_llama_cpp()
     files = release(request_for(formats=("gguf",), levels=("f16",)))
     found = register(files, settings, NAME)
     assert found.check is ReleaseCheck.VERIFIED
