@@ -118,3 +118,23 @@ def test_only_the_model_in_use_is_deployed_by_itself(prefect_server, home, datab
     assert state.result().ollama.deployed
     assert ollama.models["picker:latest"] == ollama.models[other.ollama.candidate]
     assert "`picker` at" in report_of(home, state)
+
+
+def test_a_chain_registers_what_it_trained_and_serves_nothing_unproven(
+    prefect_server, home, database, small, ollama
+):
+    """A server that refuses the file fails the run and keeps its report; the next run goes on from there."""
+    ollama.use_llama_cpp()
+    ollama.wrong = "create"
+    asked = registered(small, ollama.url, auto_deploy=True) | {"release.formats": ["gguf"]}
+    failed = fantasy_draft("demo", asked, return_state=True)
+    assert failed.is_failed()
+    assert "the file is broken" in failed.message
+    assert "## Verdict" in report_of(home, failed)
+    assert ollama.models == {}
+    ollama.wrong = None
+    state = fantasy_draft("demo", asked, return_state=True)
+    assert not state.result().promoted
+    (candidate,) = ollama.models
+    assert f"**verified**: registered as {candidate}" in report_of(home, state)
+    assert "release-ollama" in report_of(home, state)
