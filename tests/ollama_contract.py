@@ -1,6 +1,6 @@
 """An Ollama server for tests, as strict as the real one and stricter: every request must keep to the contract.
 
-Written from ollama/ollama 0.33 and 0.34 (server/routes.go, server/create.go, types/model/name.go). What no client of ours
+Written from ollama/ollama (server/routes.go and types/model/name.go of 0.33, server/create.go of 0.33 and 0.34). What no client of ours
 may do although Ollama allows it (send a file again, move a name to what nobody tried) is a violation; tests ask for none.
 """
 

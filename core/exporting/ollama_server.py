@@ -1,6 +1,6 @@
 """An Ollama server through its own client, and what its client leaves out: a blob is asked for before it is sent.
 
-Read in ollama/ollama 0.33 and 0.34 (server/routes.go, server/create.go): since 0.34.1 adapters, `quantize` and `modelfile`
+Read in ollama/ollama (server/routes.go of 0.33, server/create.go of 0.33 and 0.34): since 0.34.1 adapters, `quantize` and `modelfile`
 are refused, and a file is created from blobs alone. An error may come inside a stream that began as a success.
 """
 

@@ -34,7 +34,7 @@ PARAMETERS = (
     "presence_penalty",
     "frequency_penalty",
 )
-"""What Ollama 0.34 takes, save `stop` (a setting of its own here); `typical_p` it refuses."""
+"""What Ollama 0.33 takes, save `stop` (a setting of its own here); `typical_p` it refuses."""
 PASSED_ON = "passthrough"
 """The parser that lets a Go template hold: without one, Ollama asks through the file's own chat template wherever that
 can do more (tools, say), whatever template it was given."""
