@@ -12,6 +12,7 @@ from tasks.evaluate import evaluate, play
 from tasks.promote import promote
 from tasks.release import release
 from tasks.report import report
+from tasks.serve import deploy, register
 from tasks.snapshot import snapshot
 from tasks.train import train
 
@@ -26,10 +27,15 @@ def improve(run: Run, rewards: Snapshot, methods: Sequence[Method]) -> Promotion
     contest = play(run, candidate, others=others, rows=rewards)
     evaluation = evaluate(run, contest)
     try:
-        files = release(run, candidate, rewards, evaluation)
+        files = register(run, release(run, candidate, rewards, evaluation))
     except OvernightError:
         report(run, evaluation, ended="failed")
         raise
     promotion = promote(run, candidate, contest, evaluation, files)
+    try:
+        deploy(run, candidate, files)
+    except OvernightError:
+        report(run, evaluation, promotion, ended="failed")
+        raise
     report(run, evaluation, promotion)
     return promotion

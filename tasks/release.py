@@ -14,7 +14,9 @@ from core.run import Run
 from core.store.registry import lineage, record_release
 from tasks.stage import RETRIES, once
 
-VERSION = 3
+VERSION = 4
+AT_THE_SERVER = ("enabled", "url", "served_name", "auto_deploy", "timeout_s")
+"""Settings of `ollama` that change nothing in what is exported."""
 
 
 @task(name="release", **RETRIES)
@@ -45,7 +47,8 @@ def release(
     )
     # What is not installed is part of the key: an export that could not be checked is made again once it is.
     missing = not_installed(settings, adapter=adapter is not None)
-    stage = run.stage("release", VERSION, request.model_dump(mode="json"), checkpoint.sha256, missing)
+    asked = request.model_dump(mode="json", exclude={"settings": {"ollama": set(AT_THE_SERVER)}})
+    stage = run.stage("release", VERSION, asked, checkpoint.sha256, missing)
     return once(
         run,
         stage,

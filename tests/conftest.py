@@ -1,6 +1,7 @@
 """One real PostgreSQL and one data folder for all tests; a fresh database for each test that asks."""
 
 import os
+import runpy
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -202,6 +203,14 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OVERNIGHT_HOME", str(tmp_path_factory.mktemp("smollm2")))
         return embedded_folder(model_config("smollm2-135m")).parent
+
+
+@pytest.fixture
+def ollama(tmp_path: Path) -> Iterator[Any]:
+    """An Ollama server that checks every request (tests/ollama_contract.py)."""
+    contract = runpy.run_path(str(Path(__file__).with_name("ollama_contract.py")))
+    with contract["serve"](tmp_path / "ollama") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

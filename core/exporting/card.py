@@ -145,7 +145,7 @@ def _figure(value: float | None, form: str) -> str:
 def _usage(name: str, format_: ReleaseFormat, facts: CardFacts, agreements: Sequence[Agreement]) -> str:
     if format_ == "gguf":
         file = agreements[-1].file if agreements else f"{name}.gguf"
-        return f"```\nllama-server -m {file} --jinja\n```"
+        return f"```\nllama-server -m {file} --jinja\n```\n\nor, as `Modelfile` says,\n\n```\nollama create {name} -f Modelfile\n```"
     if format_ == "onnx":
         return _ONNX_USAGE
     load = f'AutoModelForCausalLM.from_pretrained("{facts.base_model if format_ == "lora" else "."}")'

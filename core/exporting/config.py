@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from core.exporting.serving import OllamaSettings
 from core.record import Record, Settings
 
 ReleaseFormat = Literal["lora", "merged", "gguf", "onnx"]
@@ -114,6 +115,8 @@ class ReleaseSettings(Settings):
     """Tokens, of the first of these prompts, at which the whole distribution is compared."""
     caps: dict[str, Cap] = Field(default_factory=dict)
     """Caps by level that replace the defaults for the model's size, which are estimates above a billion parameters."""
+    ollama: OllamaSettings = OllamaSettings()
+    """How the GGUF file is served, and whether an Ollama server gets it."""
 
     @field_validator("levels")
     @classmethod
@@ -126,6 +129,19 @@ class ReleaseSettings(Settings):
     def _known_caps(cls, value: dict[str, Cap]) -> dict[str, Cap]:
         _require_known(value, (*LEVELS, ONNX))
         return value
+
+    @model_validator(mode="after")
+    def _served_level(self) -> "ReleaseSettings":
+        if self.ollama.level is not None and self.ollama.level not in self.levels:
+            raise ValueError(
+                f"ollama.level '{self.ollama.level}' is not released: choose from {', '.join(self.levels)}"
+            )
+        return self
+
+    @property
+    def served_level(self) -> str:
+        """The level that is served."""
+        return self.ollama.level or self.levels[-1]
 
     def cap(self, level: str, parameters: int) -> Cap:
         """The cap that holds for a level at a model's size."""

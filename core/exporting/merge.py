@@ -29,6 +29,14 @@ LARGEST_HALF = 65504.0
 """What f16 can hold; the converter would write infinity above it, with a warning nobody sees."""
 
 
+class Guess(Record):
+    """What a model goes on with after a prompt."""
+
+    token: int
+    lead: float
+    """How much likelier it is than the second, in nats."""
+
+
 class Merge(Record):
     """Merged weights in a folder, and how exactly they answer as the adapter did."""
 
@@ -39,6 +47,8 @@ class Merge(Record):
     """Mean KL divergence, adapter on base to merged model as reloaded, in nats a token."""
     signal_kl: float
     """Mean KL divergence, trained to base model: what the training changed; 0 without an adapter."""
+    guesses: tuple[Guess, ...] = ()
+    """What the merged model goes on with after each probe."""
 
 
 def merge_adapter(
@@ -68,11 +78,22 @@ def merge_adapter(
     _save(merged.to(getattr(torch, weight_type)), base, target)
     del model, adapted, merged
     free_memory()
-    parity = mean_kl(before, _read(load_weights(target), probes))
+    after = _read(load_weights(target), probes)
+    parity = mean_kl(before, after)
     _require_parity(parity, PARITY_LIMIT[weight_type], adapter)
     return Merge(
-        path=str(target), parameters=parameters, weight_type=weight_type, parity_kl=parity, signal_kl=signal
+        path=str(target),
+        parameters=parameters,
+        weight_type=weight_type,
+        parity_kl=parity,
+        signal_kl=signal,
+        guesses=tuple(_guess(logprobs_T_V[-1]) for logprobs_T_V in after),
     )
+
+
+def _guess(logprobs_V: LogProbs) -> Guess:
+    second, first = np.argsort(logprobs_V)[-2:]
+    return Guess(token=int(first), lead=float(logprobs_V[first] - logprobs_V[second]))
 
 
 def _require_parity(kl: float, limit: float, adapter: Path | None) -> None:

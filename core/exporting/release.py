@@ -15,10 +15,11 @@ from core.exporting.config import LEVELS, NOT_QUANTISED, ONNX, ReleaseFormat, Re
 from core.exporting.converter import convert_adapter
 from core.exporting.lora import write_adapter
 from core.exporting.merge import Merge, merge_adapter
+from core.exporting.modelfile import describe_serving, write_modelfile
 from core.exporting.onnx_converter import PACKAGES, write_onnx
 from core.exporting.publish import publish_folder, staging_folder, switch_alias
 from core.exporting.replay import EncodedPrompt, encode_prompts, free_memory
-from core.exporting.results import Agreement, Published, Release
+from core.exporting.results import Agreement, Modelfile, Published, Release
 from core.exporting.space import release_gigabytes
 from core.exporting.tools import not_installed
 from core.files import digest, need_space
@@ -57,6 +58,7 @@ class _Exporter:
     prompts: list[EncodedPrompt]
     published: list[Published] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    modelfile: Modelfile | None = None
 
     def run(self) -> Release:
         """Make every file, check those that llama.cpp and onnxruntime serve, and only then publish."""
@@ -119,7 +121,15 @@ class _Exporter:
         require_agreement(self.request.name, agreements)
         if NOT_QUANTISED in files and NOT_QUANTISED not in settings.levels:
             files[NOT_QUANTISED].unlink()
+        self._describe(merge, agreements)
         return tuple(row for row in agreements if files[row.level].is_file())
+
+    def _describe(self, merge: Merge, agreements: tuple[Agreement, ...]) -> None:
+        """Write down how the GGUF file is asked, beside it."""
+        texts = [row.prompt for row in self.request.prompts[:PROBES]]
+        self.modelfile = describe_serving(merge, agreements, texts, self.request.settings)
+        if self.modelfile is not None:
+            write_modelfile(self.stage / "gguf", self.modelfile)
 
     def _gguf_files(self, merge: Merge) -> dict[str, Path]:
         from core.exporting.check import ADAPTER  # noqa: PLC0415
@@ -185,6 +195,7 @@ class _Exporter:
             published=tuple(self.published),
             agreements=agreements,
             seconds=self.seconds,
+            modelfile=self.modelfile,
         )
 
     @contextmanager

@@ -1,5 +1,6 @@
 """What a release leaves behind: published folders, and how each file compares with its model. Imports no torch."""
 
+from core.exporting.serving import Ask, Parameter
 from core.promotion import ReleaseCheck
 from core.record import Record
 
@@ -60,6 +61,63 @@ class Published(Record):
     """Bytes by file name."""
 
 
+class Asked(Record):
+    """A text that a server is given, and what is expected of it."""
+
+    prompt: str
+    expected: str
+
+
+class Modelfile(Record):
+    """How one GGUF file is to be asked: what is written beside it, and what a server must say when it does the same."""
+
+    file: str
+    sha256: str
+    ask: Ask
+    template: str | None
+    """A Go template; None leaves the file's own chat template in force."""
+    system: str
+    stop: tuple[str, ...]
+    parameters: dict[str, Parameter]
+    note: str
+    """Where the template comes from, or why there is none."""
+    start: str
+    """The text of the token that is put before every prompt by itself; empty where there is none."""
+    rendering: Asked
+    """A user's text, and how it stands in the prompt."""
+    first: Asked | None
+    """A held-out prompt, and the token that the merged model goes on with; None where no prompt has one to look for."""
+
+
+class Registration(Record):
+    """What became of a GGUF file at an Ollama server."""
+
+    check: ReleaseCheck
+    reason: str
+    url: str
+    served_name: str
+    """What apps ask for."""
+    candidate: str | None = None
+    """The name the file has by its digest; None when it was not registered."""
+    compared: tuple[str, ...] = ()
+    """What was held against the model, and how."""
+    deployed: bool = False
+    """Whether the served name was moved to it."""
+
+
+class Served(Record):
+    """What a served name stands for after it was moved, or left where it was."""
+
+    name: str
+    url: str
+    model: str
+    """The name it was copied from."""
+    moved: bool
+    """False when it stood for that model already."""
+    previous: str | None
+    """The name under which the model before is kept; None when there was none."""
+
+
 class Release(Record):
     """Everything one release made, by format, and whether it is the model that was trained."""
 
@@ -76,6 +134,10 @@ class Release(Record):
     published: tuple[Published, ...]
     agreements: tuple[Agreement, ...] = ()
     seconds: dict[str, float]
+    modelfile: Modelfile | None = None
+    """How the GGUF file that is served is asked; None without one."""
+    ollama: Registration | None = None
+    """What became of it at an Ollama server; None when it was not to go there."""
 
     def folder(self, format_: str) -> str | None:
         """The folder of one format; None when it was not published."""

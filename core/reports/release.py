@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from core.exporting.results import Agreement, Release
+from core.exporting.results import Agreement, Registration, Release
 from core.reports.markdown import bold, bullets, byte_size, heading, percent, table
 
 
@@ -32,6 +32,25 @@ def release_section(release: Release) -> Iterator[str]:
             for made in release.published
         ],
     )
+    if release.modelfile is not None:
+        yield f"`{release.modelfile.file}` has a Modelfile: {release.modelfile.note}."
+    if release.ollama is not None:
+        yield from _registration(release.ollama)
+
+
+def _registration(made: Registration) -> Iterator[str]:
+    """What became of the file at the server, and what is left to do."""
+    yield heading("Ollama", 3)
+    yield f"{bold(str(made.check))}: {made.reason}"
+    yield bullets(made.compared)
+    if made.deployed:
+        yield f"`{made.served_name}` at {made.url} is this model now; `release/rollback` brings back the one before."
+    elif made.candidate is not None:
+        yield (
+            f"`{made.served_name}` stands for what it stood for. To move it: "
+            f"`prefect deployment run release/deploy --param candidate={made.candidate}`, with this run's `use_case`, "
+            "`slot` and `preset`."
+        )
 
 
 def _agreement(row: Agreement) -> tuple[object, ...]:

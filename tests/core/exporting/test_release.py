@@ -104,7 +104,12 @@ def test_f16_is_checked_and_not_published_when_only_other_levels_are_asked_for(r
     """Every level is made from it, so a fault that quantisation would hide is found there."""
     made = release(request_for(formats=("gguf",), levels=("q8_0",)))
     assert [row.level for row in made.agreements] == ["q8_0"]
-    assert {path.suffix for path in Path(made.folder("gguf")).iterdir()} == {".gguf", ".json", ".md"}
+    assert {path.suffix or path.name for path in Path(made.folder("gguf")).iterdir()} == {
+        ".gguf",
+        ".json",
+        ".md",
+        "Modelfile",
+    }
     assert len(list(Path(made.folder("gguf")).glob("*.gguf"))) == 1
     strict = request_for(formats=("gguf",), levels=("q8_0",), caps={"f16": Cap(kl=1e-12, top1=1, choice=1)})
     with pytest.raises(ExportError, match=r"tiny-f16.gguf is not the model it was made from"):
