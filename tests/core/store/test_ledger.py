@@ -206,6 +206,17 @@ def test_values_beyond_every_scale_do_not_fail_the_night(desk, decision, ask):
     assert ask("SELECT subject FROM overnight.rewards") == [(1,)]
 
 
+def test_large_components_stay_in_the_store_however_well_they_compress(desk, decision, ask):
+    """The length of the text decides; of what is too large, nothing is fetched."""
+    padded = [{"immediate": {"userFeedback": 1}, "notes": "x" * length} for length in (15_000, 900_000)]
+    desk(*(decision(number, components=given) for number, given in enumerate(padded)))
+    ((small, large),) = ask("SELECT min(pg_column_size(components)), max(pg_column_size(components)) FROM overnight.decisions")  # fmt: skip
+    assert small < large < reward_page.LARGEST
+    assert computed().accounting == Accounting(read=2, written=1, quarantined={"oversize": 1})
+    assert ask("SELECT subject FROM overnight.rewards") == [(1,)]
+    assert ask("SELECT external_id, octet_length(raw) FROM overnight.quarantine") == [("2", 0)]
+
+
 def test_of_what_nothing_is_known_is_awaited_and_then_final_and_never_worth_0(desk, decision, ask):
     """It has a row without a total, which is looked at again at its deadlines alone; what comes late counts."""
     desk(decision(0, components=None), decision(1, components=None))
