@@ -27,6 +27,8 @@ FROM_FEEDBACK = ("userFeedback", "userAcceptance")
 """Components that the user's feedback stands for where the app gave no number."""
 LARGEST = 5.0
 """The raw total lies within plus and minus this."""
+LARGEST_COMPONENT = 1e6
+"""A component beyond plus or minus this is no observation: squared and summed over a page, it stays far from infinity."""
 
 
 def _days(count: float) -> Any:
@@ -138,7 +140,7 @@ class Scorer:
         """A decision's reward as of a moment.
 
         What is missing is awaited until its group's deadline, or until the outcome is there. Raises: Unreadable for
-        an agent type without weights, and for a component that is no finite number.
+        an agent type without weights, and for a component that is no finite number, or one beyond `LARGEST_COMPONENT`.
         """
         if (plan := self._plans.get(agent_type)) is None:
             raise Unreadable("unknown_agent_type", f"no weights for {agent_type}: add them, or leave it out")
@@ -146,6 +148,8 @@ class Scorer:
         kinds = set(map(type, values))
         if kinds != FLOATS:
             values = _numbers(plan, values)
+        if math.hypot(*filter(None, values)) > LARGEST_COMPONENT:  # never less than the largest of them
+            _check_range(plan, values)
         total = 0.0
         if NoneType not in kinds:
             for product in map(mul, plan.weights, values):
@@ -240,6 +244,18 @@ def _not_finite(plan: _Plan, values: list[float | None]) -> Unreadable:
         if value is not None and not math.isfinite(value):
             return Unreadable("non_finite", f"component {name} is {value}")
     return Unreadable("non_finite", "the weighted sum of the components is larger than any float")
+
+
+def _check_range(plan: _Plan, values: list[float | None]) -> None:
+    """Raises: Unreadable for the first component that is infinite, or too large for an observation."""
+    for name, value in zip(plan.names, values, strict=True):
+        if value is not None and abs(value) > LARGEST_COMPONENT:
+            if math.isinf(value):
+                raise _not_finite(plan, values)
+            limit = f"{LARGEST_COMPONENT:,.0f}"
+            raise Unreadable(
+                "out_of_range", f"component {name} is {value}: it must lie between -{limit} and {limit}"
+            )
 
 
 def _awaited(

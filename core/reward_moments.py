@@ -41,7 +41,7 @@ class Distribution(Record):
         return type(self)(
             count=count,
             mean=self.mean + apart * other.count / count,
-            squares=self.squares + other.squares + apart**2 * self.count * other.count / count,
+            squares=self.squares + other.squares + apart * apart * self.count * other.count / count,
             bins=tuple(a + b for a, b in zip(self.bins, other.bins, strict=True)),
         )
 

@@ -1,6 +1,6 @@
 """What the reward ledger holds: by agent type, by version, by day, and what could not be used."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 
 import psycopg
 
@@ -108,14 +108,14 @@ def days_lacking(spec: int, since: date, until: date) -> list[Day]:
     query = """
         SELECT (d.created_at AT TIME ZONE 'UTC')::date, count(*), count(*) FILTER (WHERE r.subject IS NULL)
         FROM overnight.decisions d LEFT JOIN overnight.rewards r ON r.spec = %s AND r.subject = d.number
-        WHERE d.created_at >= %s AND d.created_at < %s
+        WHERE d.created_at >= %s::timestamp AT TIME ZONE 'UTC'
+            AND d.created_at < (%s::date + 1)::timestamp AT TIME ZONE 'UTC'
         GROUP BY 1 HAVING count(*) > count(r.subject) ORDER BY 1
     """
-    first, after = (datetime.combine(day, time(), UTC) for day in (since, until + timedelta(days=1)))
     with connection() as held:
         return [
             Day(day=day, decisions=decisions, lacking=lacking)
-            for day, decisions, lacking in held.execute(query, (spec, first, after))
+            for day, decisions, lacking in held.execute(query, (spec, since, until))
         ]
 
 

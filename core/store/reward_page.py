@@ -131,7 +131,7 @@ def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
         revision,
         agent_type,
         feedback,
-        oversize,
+        given,
         components,
         created_at,
         outcome_at,
@@ -145,7 +145,7 @@ def score_rows(ledger: Ledger, rows: Iterator[tuple[Any, ...]]) -> Scored:
             if agent_type in ledger.scorer.names:
                 reward = ledger.scorer.score(
                     agent_type,
-                    _parsed(components, oversize),
+                    _parsed(components, given),
                     feedback,
                     created_at=created_at,
                     outcome_at=outcome_at,
@@ -173,8 +173,9 @@ def _row(spec: int, number: int, revision: int, reward: Reward) -> tuple[Any, ..
     return spec, number, status, parts, total, normalized, revision, due_at, CODE_HERE
 
 
-def _parsed(components: str | None, oversize: bool | None) -> Any:
-    if oversize:
+def _parsed(components: str | None, given: bool) -> Any:
+    """Raises: Unreadable, also where some are given and too large to be fetched."""
+    if given and components is None:
         raise Unreadable("oversize", f"components take more than {LARGEST // 1024} kB")
     try:
         return None if components is None else orjson.loads(components)
@@ -219,7 +220,7 @@ def _keep_aside(held: psycopg.Connection, ledger: Ledger, scored: Scored) -> Non
 
 
 LARGEST = 16 * 1024
-"""Bytes that the components of one decision may take in the table: numbers of some ten components take a few hundred."""
+"""Bytes that the text of one decision's components may have: numbers of some ten components take a few hundred."""
 _WINDOW = sql.SQL("""
     AND d.created_at >= coalesce(%(since)s, '-infinity'::timestamptz) AND d.created_at < coalesce(%(until)s, 'infinity'::timestamptz)
     AND d.source = coalesce(%(rows_of)s, d.source)
@@ -238,9 +239,12 @@ _DUE = """
     ORDER BY number LIMIT %(page)s
 """
 _READ = sql.SQL("""
-    d.number, d.revision, d.agent_type, d.feedback, pg_column_size(d.components) > %(largest)s AS oversize,
-    CASE WHEN pg_column_size(d.components) <= %(largest)s THEN d.components::text END AS components, d.created_at, d.outcome_at
+    d.number, d.revision, d.agent_type, d.feedback, d.components IS NOT NULL AS given,
+    CASE WHEN pg_column_size(d.components) <= %(largest)s
+        AND (pg_column_compression(d.components) IS NULL OR octet_length(d.components::text) <= %(largest)s)
+    THEN d.components::text END AS components, d.created_at, d.outcome_at
 """)
+"""Only what is kept compressed, as long texts are, is unpacked to be measured."""
 DUE = sql.SQL(_DUE).format(columns=_READ, window=sql.SQL(""))
 DUE_IN_WINDOW = sql.SQL(_DUE).format(columns=_READ, window=_WINDOW)
 _CONTENT = ("status", "components", "total", "normalized", "due_at")

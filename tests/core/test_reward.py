@@ -141,7 +141,10 @@ def test_a_decision_that_nothing_is_known_of_has_no_reward():
         ({"delayed": {"completionSuccess": math.nan}}, "non_finite"),
         ({"delayed": {"completionSuccess": -math.inf}}, "non_finite"),
         ({"delayed": {"completionSuccess": 10**400}}, "non_finite"),
-        ({"delayed": {"completionSuccess": 1.7e308, "blockageAvoidance": 1.7e308}}, "non_finite"),
+        ({"delayed": {"completionSuccess": -math.inf, "blockageAvoidance": 1.7e308}}, "non_finite"),
+        ({"delayed": {"completionSuccess": math.nan, "blockageAvoidance": 1.7e308}}, "non_finite"),
+        ({"delayed": {"completionSuccess": 1.7e308, "blockageAvoidance": 1.7e308}}, "out_of_range"),
+        ({"delayed": {"completionSuccess": 10**300}}, "out_of_range"),
     ],
 )
 def test_what_is_no_number_is_no_reward(components, reason):
@@ -149,6 +152,25 @@ def test_what_is_no_number_is_no_reward(components, reason):
     with pytest.raises(Unreadable) as refused:
         worth(components, spec=HEAVY)
     assert refused.value.reason == reason
+
+
+def test_what_is_too_large_is_no_observation():
+    """Whatever the weighted sum is: two that cancel, one without weight, and one among missing ones are found too."""
+    weights = {"FILER": {"delayed": {"kept": 1.0, "against": -1.0, "unweighted": 0.0}}}
+    spec = RewardSpec(version="1", weights=weights)
+    for name, values in (
+        ("kept", {"kept": 1e200}),
+        ("against", {"kept": 0, "against": 1000001}),
+        ("kept", {"kept": -1e308, "against": -1e308, "unweighted": 0.0}),
+        ("unweighted", {"kept": 1.0, "against": 1.0, "unweighted": 1e6 + 1}),
+    ):
+        with pytest.raises(
+            Unreadable, match=f"component {name} is .*between -1,000,000 and 1,000,000"
+        ) as refused:
+            worth({"delayed": values}, spec=spec)
+        assert refused.value.reason == "out_of_range"
+    largest = {"kept": 1e6, "against": 1e6, "unweighted": -1e6}
+    assert worth({"delayed": largest}, spec=spec).total == 0
 
 
 def test_totals_and_rewards_stay_in_their_ranges():

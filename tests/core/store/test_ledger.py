@@ -15,6 +15,7 @@ from core.store import reward_page, server
 from core.store.engine import connection
 from core.store.ledger import open_ledger
 from core.store.migrate import downgrade, migrate
+from core.store.nights import reward_night
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SPEC = RewardSpec(version="1")
@@ -177,7 +178,7 @@ def test_what_can_not_be_used_is_kept_aside_and_the_others_are_done(desk, decisi
     assert work.accounting == Accounting(
         read=10,
         written=3,
-        quarantined={"bad_component": 3, "non_finite": 2, "oversize": 1},
+        quarantined={"bad_component": 3, "non_finite": 1, "out_of_range": 1, "oversize": 1},
         skipped={"no_weights": 1},
     )
     kept = dict(ask("SELECT external_id, detail FROM overnight.quarantine WHERE source = 'rewards of desk'"))
@@ -190,9 +191,30 @@ def test_what_can_not_be_used_is_kept_aside_and_the_others_are_done(desk, decisi
     later = {"updated_at": AT + timedelta(days=1)}
     desk(decision(1, external_id="text", components={"delayed": {"completionSuccess": 1}}) | later)
     desk(decision(0) | {"components": {"delayed": {"completionSuccess": []}}} | later)
-    assert computed(spec=heavy).accounting.quarantined == {"bad_component": 3, "non_finite": 2, "oversize": 1}
+    assert computed(spec=heavy).accounting.quarantined == work.accounting.quarantined
     assert ask("SELECT subject FROM overnight.rewards WHERE total IS NOT NULL") == [(2,)]
     assert ask("SELECT external_id FROM overnight.quarantine WHERE released_at IS NOT NULL") == [("2",)]
+
+
+def test_values_beyond_every_scale_do_not_fail_the_night(desk, decision, ask):
+    """Finite, and infinite once squared: each is kept aside, the others of its page have their rewards."""
+    far = [{"delayed": {"completionSuccess": value}} for value in (1e200, -1e308, 1e308)]
+    desk(decision(0), *(decision(number, components=given) for number, given in enumerate(far, 1)))
+    assert computed().accounting == Accounting(read=4, written=1, quarantined={"out_of_range": 3})
+    night = reward_night("desk", SPEC, AT.date(), AT + timedelta(days=100), run_id="run")
+    assert night.work.accounting == Accounting(read=3, quarantined={"out_of_range": 3})
+    assert ask("SELECT subject FROM overnight.rewards") == [(1,)]
+
+
+def test_large_components_stay_in_the_store_however_well_they_compress(desk, decision, ask):
+    """The length of the text decides; of what is too large, nothing is fetched."""
+    padded = [{"immediate": {"userFeedback": 1}, "notes": "x" * length} for length in (15_000, 900_000)]
+    desk(*(decision(number, components=given) for number, given in enumerate(padded)))
+    ((small, large),) = ask("SELECT min(pg_column_size(components)), max(pg_column_size(components)) FROM overnight.decisions")  # fmt: skip
+    assert small < large < reward_page.LARGEST
+    assert computed().accounting == Accounting(read=2, written=1, quarantined={"oversize": 1})
+    assert ask("SELECT subject FROM overnight.rewards") == [(1,)]
+    assert ask("SELECT external_id, octet_length(raw) FROM overnight.quarantine") == [("2", 0)]
 
 
 def test_of_what_nothing_is_known_is_awaited_and_then_final_and_never_worth_0(desk, decision, ask):

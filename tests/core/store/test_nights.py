@@ -131,3 +131,11 @@ def test_a_backfill_fills_days_that_lack_rewards(desk, decision, ask):
     assert [(count.agent_type, count.status, count.count) for count in status_counts(spec)] == [
         ("FILER", "final", 7)
     ]
+
+
+def test_a_backfill_takes_any_dates(desk, decision):
+    """From the first day that a date can be to the last: everything that lacks a reward."""
+    desk(decision(1), decision(2))
+    filled = backfill("desk", SPEC, date.min, date.max, AT + timedelta(days=100), run_id="run")
+    assert filled.work.accounting == Accounting(read=2, written=2)
+    assert ([day.day for day in filled.before], filled.after) == ([FIRST], ())
