@@ -11,6 +11,7 @@ from core.decision import COLUMNS, AgentType
 from core.store.engine import connection
 from core.store.foreign.decisions import import_decisions
 from core.store.ledger import open_ledger
+from core.store.registry import record_run
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 from core.use_cases.decision_agents.rows import NAME, app_line, collect, scored
 
@@ -72,6 +73,9 @@ def test_both_databases_give_equal_rows_rewards_and_lines(postgres_app, sqlite_a
     assert len(one) == written
     assert set_aside("postgresql") == set_aside("sqlite")
 
+    record_run(
+        run_id="a night", use_case=NAME, preset="default", config_digest="", code_revision="", config={}
+    )
     with open_ledger(NAME, config_of("sqlite").rewards, NOW, run_id="a night") as ledger:
         assert ledger.compute().accounting.read == 2 * written
     rewards = query(REWARDS, "postgresql")
