@@ -104,6 +104,7 @@ SESSIONS = """
     WHERE source = %(source)s AND session_id IS NOT NULL AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s)
     GROUP BY 1
 """
+NEWEST = f"SELECT max(d.created_at) {SCORED} {ASKED} AND {REASON} IS NULL"
 SHARED = """
     SELECT array_agg(DISTINCT user_id) FROM overnight.decisions
     WHERE source = %(source)s AND session_id IS NOT NULL GROUP BY session_id HAVING count(DISTINCT user_id) > 1
@@ -133,6 +134,12 @@ def left_out(held: psycopg.Connection, wanted: Wanted) -> dict[str, int]:
 def rewarded(held: psycopg.Connection, wanted: Wanted) -> Iterator[Rewarded]:
     """The decisions asked for, the newest first, ids in the order of their bytes. Raises: psycopg.Error."""
     return map(Rewarded._make, stream(held, ROWS, tuple(COLUMNS.values()), asdict(wanted)))
+
+
+def newest(held: psycopg.Connection, wanted: Wanted) -> datetime | None:
+    """When the last of the decisions asked for was made; None where there is none. Raises: psycopg.Error."""
+    row = held.execute(NEWEST, asdict(wanted)).fetchone()
+    return None if row is None else row[0]
 
 
 def together(held: psycopg.Connection, wanted: Wanted) -> dict[str, str]:

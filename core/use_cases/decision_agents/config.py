@@ -90,6 +90,9 @@ class ExportSettings(Settings):
     """Also those whose reward still waits for a component."""
     held_out: float = Field(default=0.25, gt=0, lt=1)
     """Share of users whose decisions are never trained on. A user's hash decides, so that he stays on his side every night."""
+    test_days: int | None = Field(default=None, ge=1)
+    """Only decisions of the last so many days are held out, and only those before are trained on: nothing that came after a
+    question helps to answer it. Null holds out all days of the users that are held out."""
     near_duplicates: float | None = Field(default=0.95, gt=0, le=1)
     """Likeness (Jaccard, of words and pairs of words) from which two texts count as one; null compares nothing."""
 

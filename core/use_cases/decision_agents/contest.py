@@ -168,6 +168,7 @@ def _design(config: DecisionAgentsConfig, items: Sequence[Row], about: str) -> d
         "decisions": f"{len(items):,} of {config.agent_type}{when}, {about}",
         "truth": "the action where the user confirmed it, else his correction",
         "answers": f"the likeliest text, at most {config.limits.completion} tokens; one that is no action is invalid and worth 0",
+        "score": "mean reward: 1 for the right answer, a share for what an answer has of it",
         "as logged": "what the app's own model did on the same decisions; the truth leans to it, since it can be confirmed",
     }
 

@@ -1,9 +1,11 @@
 """Which decisions a method learns from: accepted ones to imitate, whole sessions to learn by reward, none that the test knows."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from core.dataset import Snapshot, read_rows, write_snapshot
 from core.decision import Feedback
@@ -30,7 +32,9 @@ def groups(config: DecisionAgentsConfig, method: Method, rewards: Snapshot, fold
     """
     skipped: Counter[str] = Counter()
     usable = _usable(config, method, rewards, skipped)
-    units = _whole(_sessions(usable), skipped) if method == "ppo" else ([row] for row in usable)
+    units = (
+        _whole(_sessions(usable, folder.parent), skipped) if method == "ppo" else ([row] for row in usable)
+    )
     if (likeness := config.export.near_duplicates) is not None:
         held_out = (row["prompt"] for row in read_rows(rewards) if row["split"] == "test")
         units = _apart(units, likeness, held_out, skipped)
@@ -78,13 +82,26 @@ def _rewarded(row: Row) -> Row | None:
     return None if row["rewards"][0] is None else row
 
 
-def _sessions(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Each session's decisions in their order: by step, by time where the app numbered none."""
-    by_session: dict[str, list[Row]] = {}
-    for row in rows:
-        by_session.setdefault(row["metadata"]["session"], []).append(row)
-    for decisions in by_session.values():
-        yield sorted(decisions, key=lambda row: (row["metadata"]["step"] or 0, row["metadata"]["logged_at"]))
+def _sessions(rows: Iterable[Row], folder: Path) -> Iterator[list[Row]]:
+    """Each session's decisions in their order: by step, by time where the app numbered none.
+
+    The rows lie in a file meanwhile; in memory is only where.
+    """
+    places: dict[str, list[tuple[int, str, int]]] = {}
+    with TemporaryFile(dir=folder) as file:
+        for row in rows:
+            known = row["metadata"]
+            at = (known["step"] or 0, known["logged_at"], file.tell())
+            places.setdefault(known["session"], []).append(at)
+            file.write(json.dumps(row).encode() + b"\n")
+        for found in places.values():
+            yield [_read_at(file, place) for *_, place in sorted(found)]
+
+
+def _read_at(file: IO[bytes], place: int) -> Row:
+    file.seek(place)
+    row: Row = json.loads(file.readline())
+    return row
 
 
 def _whole(sessions: Iterable[list[Row]], skipped: Counter[str]) -> Iterator[list[Row]]:

@@ -1,7 +1,9 @@
 """From stored decisions to the rows that are trained on, stage by stage."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from core.dataset import Encoded, Snapshot, read_rows, write_snapshot
 from core.errors import DataError
 from core.store.current import policy_versions
 from core.store.engine import connection
-from core.store.rewarded import Rewarded, Wanted, known_spec, left_out, one_moment, rewarded, together
+from core.store.rewarded import Rewarded, Wanted, known_spec, left_out, newest, one_moment, rewarded, together
 from core.store.subjects import record_subjects
 from core.use_case import Progress
 from core.use_cases.decision_agents.answers import END, action_text, truth_of
@@ -21,6 +23,7 @@ from core.use_cases.decision_agents.desk import end_of
 from core.use_cases.decision_agents.prompts import render
 
 NAME = "decision_agents"
+NEITHER = "too early to be held out, or too late to be trained on"
 Row = dict[str, Any]
 
 
@@ -35,12 +38,13 @@ def collect(config: DecisionAgentsConfig, folder: Path, progress: Progress) -> S
         spec = known_spec(held, NAME, config.rewards.sha256)
         asked = wanted(config, spec)
         skipped = left_out(held, asked)
-        people = together(held, asked)
-        lines = (_encoded(line(config, decision, versions, people)) for decision in rewarded(held, asked))
+        last = newest(held, asked) if config.export.test_days else None
+        sides = _sides(config, together(held, asked), last)
+        lines = (line(config, decision, versions, sides) for decision in rewarded(held, asked))
         snapshot = write_snapshot(
             folder,
             "decisions",
-            lines,
+            map(_encoded, _on_a_side(lines, skipped)),
             skipped=skipped,
             notes={"agent_type": config.agent_type, "source": asked.source, "spec": spec},
         )
@@ -48,6 +52,38 @@ def collect(config: DecisionAgentsConfig, folder: Path, progress: Progress) -> S
         raise nothing_there(config, skipped)
     progress(1.0, f"{snapshot.counts['rows']:,} decisions")
     return snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Who is held out, and from when on."""
+
+    held_out: float
+    people: Mapping[str, str] = field(default_factory=dict)
+    """Users who count as one, since they share sessions."""
+    since: datetime | None = None
+    """Only decisions from then on are held out, and only those before are trained on."""
+
+    def of(self, person: str, at: datetime) -> str:
+        """train, test, or neither: of a user who is held out before that, or of another since."""
+        split = split_of(person, self.held_out)
+        if self.since is None or (at >= self.since) == (split == "test"):
+            return split
+        return NEITHER
+
+
+def _sides(config: DecisionAgentsConfig, people: Mapping[str, str], last: datetime | None) -> Sides:
+    days = config.export.test_days
+    since = None if days is None or last is None else last - timedelta(days=days)
+    return Sides(config.export.held_out, people, since)
+
+
+def _on_a_side(lines: Iterable[Row], skipped: dict[str, int]) -> Iterator[Row]:
+    for row in lines:
+        if row["split"] == NEITHER:
+            skipped[NEITHER] = skipped.get(NEITHER, 0) + 1
+        else:
+            yield row
 
 
 def _encoded(row: Row) -> Encoded:
@@ -81,19 +117,16 @@ def nothing_there(config: DecisionAgentsConfig, skipped: dict[str, int]) -> Data
     )
 
 
-def line(
-    config: DecisionAgentsConfig, decision: Rewarded, versions: Mapping[str, int], people: Mapping[str, str]
-) -> Row:
+def line(config: DecisionAgentsConfig, decision: Rewarded, versions: Mapping[str, int], sides: Sides) -> Row:
     """A decision as one line for orjson: prompt, completion, reward and metadata as apps know them, and what training needs.
 
-    Its keys are in their order. `versions` are the models that the agent type has had, by the name that decisions give them;
-    `people` those who count as one, since they share sessions.
+    Its keys are in their order. `versions` are the models that the agent type has had, by the name that decisions give them.
     """
     truth = truth_of(decision.action, decision.feedback, decision.correction)
     done = action_text(decision.action)
     session = decision.session_id or decision.external_id
     person = decision.person or session
-    person = people.get(person, person)
+    person = sides.people.get(person, person)
     return {
         "completion": done,
         "confidence": decision.confidence,
@@ -116,7 +149,7 @@ def line(
         "reward": decision.total,
         "session": session,
         "session_length": 1 if decision.session_length is None else decision.session_length,
-        "split": split_of(person, config.export.held_out),
+        "split": sides.of(person, decision.created_at),
         "step": decision.step,
         "truth": done if truth is decision.action else None if truth is None else action_text(truth),
     }

@@ -318,3 +318,25 @@ def test_a_session_lies_on_one_side_whoever_is_in_it(database, tmp_path):
         sides.setdefault("pairs" if "shared" in row["session"] else row["session"], set()).add(row["split"])
     assert [session for session, found in sides.items() if len(found) > 1] == []
     assert {side for found in sides.values() for side in found} == {"train", "test"}
+
+
+def test_the_last_days_alone_can_be_held_out(database, tmp_path):
+    """Of the users that are held out, and nobody is trained on what came after; what lies on neither side is counted."""
+    start = datetime(2026, 11, 2, tzinfo=UTC)
+    config = configured(
+        export__limit=None, export__min_reward=None, export__pending=True, export__test_days=1
+    )
+    rows = [
+        decision(60 * n, f"paper {n}", user_id=f"user-{n % 20}", created_at=start + timedelta(hours=2 * n))
+        for n in range(60)
+    ]
+    kept(config, *rows)
+    snapshot, found = collected(config, tmp_path / "rows")
+    cut = (start + timedelta(hours=2 * 59) - timedelta(days=1)).isoformat()
+    sides = {
+        side: [row["metadata"]["createdAt"] for row in found if row["split"] == side]
+        for side in ("train", "test")
+    }
+    assert max(sides["train"]) < cut <= min(sides["test"])
+    assert snapshot.counts["rows"] + sum(snapshot.skipped.values()) == 60
+    assert snapshot.skipped["too early to be held out, or too late to be trained on"] > 0

@@ -15,7 +15,7 @@ from core.training.rewarding import reward_of
 from core.use_cases.decision_agents.answers import read_answer, reward_of_answers, score, truth_of
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 from core.use_cases.decision_agents.prompts import FORMATTERS, render
-from core.use_cases.decision_agents.rows import app_line, line, scored
+from core.use_cases.decision_agents.rows import Sides, app_line, line, scored
 
 STATES = {
     "FILER": {
@@ -99,7 +99,7 @@ def test_what_became_of_a_decision_is_not_in_its_prompt(config):
         total=3.0,
         normalized=1.0,
     )
-    plain, told = line(config, DECISION, {}, {}), line(config, known, {}, {})
+    plain, told = line(config, DECISION, {}, Sides(0.25)), line(config, known, {}, Sides(0.25))
     assert plain["prompt"] == told["prompt"]
     assert plain["completion"] == told["completion"] == '{"opus":"Tax"}'
     assert (plain["truth"], told["truth"]) == (None, '{"opus":"Roof"}')
@@ -146,7 +146,7 @@ def test_answers_to_a_state_of_unknown_truth_have_no_reward():
 
 def test_a_group_gives_back_the_line_that_apps_know(config):
     """Exactly the keys of the apps' own exports."""
-    known = line(config, DECISION._replace(total=1.5, normalized=0.875), {}, {})
+    known = line(config, DECISION._replace(total=1.5, normalized=0.875), {}, Sides(0.25))
     found = app_line(scored(known))
     assert found == {
         name: known[name] for name in ("prompt", "completion", "reward", "confidence", "metadata")
