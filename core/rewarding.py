@@ -5,10 +5,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from core.config import load_config
-from core.errors import BusyError
+from core.errors import BusyError, SourceError
 from core.files import data_folder, digest, make_folder
 from core.record import Record
-from core.reports.rewards import LedgerStory
+from core.reports.rewards import LedgerStory, NewRows
 from core.reward import RewardSpec
 from core.reward_drift import drifts
 from core.run import code_revision
@@ -19,7 +19,7 @@ from core.store.migrate import migrate
 from core.store.nights import reward_night
 from core.store.registry import record_run
 from core.store.reward_page import source_of
-from core.use_case import UseCase
+from core.use_case import Progress, UseCase
 
 BEGINNING = date(1970, 1, 1)
 """Before every decision."""
@@ -31,7 +31,10 @@ class RewardRun(Record):
     """What a run computes: the reward versions, by use case."""
 
     id: str
+    preset: str
     specs: Mapping[str, RewardSpec]
+    from_apps: tuple[str, ...] = ()
+    """Those of the use cases whose rows come from an app: a night first brings in what is new there."""
 
     @property
     def folder(self) -> Path:
@@ -64,12 +67,14 @@ def open_rewards(run_id: str, use_cases: tuple[UseCase, ...], preset: str) -> Re
 
     Raises: ConfigError, StoreError, StorageError.
     """
-    specs = {
-        use_case.name: use_case.rewards(load_config(use_case.config, use_case.name, preset))
-        for use_case in use_cases
-        if use_case.rewards is not None
-    }
-    run = RewardRun(id=run_id, specs=specs)
+    specs, from_apps = {}, []
+    for use_case in use_cases:
+        if use_case.rewards is not None:
+            settings = load_config(use_case.config, use_case.name, preset)
+            specs[use_case.name] = use_case.rewards(settings)
+            if use_case.from_app is not None and use_case.from_app(settings):
+                from_apps.append(use_case.name)
+    run = RewardRun(id=run_id, preset=preset, specs=specs, from_apps=tuple(from_apps))
     make_folder(run.folder)
     migrate()
     config = {name: spec.stored() for name, spec in specs.items()}
@@ -82,6 +87,21 @@ def open_rewards(run_id: str, use_cases: tuple[UseCase, ...], preset: str) -> Re
         config=config,
     )
     return run
+
+
+def gather_new(run: RewardRun, use_case: UseCase, moment: Moment, progress: Progress) -> NewRows | str:
+    """Bring what is new at a use case's source into the store; words where it can't be read now.
+
+    What lies in the store has its rewards computed either way. Raises: as the use case's `gather`, but for these.
+    """
+    if use_case.gather is None:
+        return f"{use_case.name}: has no rows in the store"
+    config = load_config(use_case.config, use_case.name, run.preset)
+    try:
+        found = use_case.gather(config.model_copy(update={"as_of": moment.night}), run.id, progress)
+    except (SourceError, BusyError) as error:
+        return f"{use_case.name}: what is new at the source was not read to its end: {error}"
+    return NewRows(use_case=use_case.name, accounting=found)
 
 
 def night_story(run: RewardRun, use_case: str, moment: Moment, told: Told | None = None) -> LedgerStory | str:

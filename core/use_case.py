@@ -118,6 +118,8 @@ class UseCase:
     """What its rewards are made of, where its rows lie in the store: the nights then keep its part of the ledger."""
     gather: Callable[[Any, str | None, Progress], Accounting] | None = None
     """Bring what is new or changed at their source into the store (the run's id goes with it); what became of every row."""
+    from_app: Callable[[Any], bool] | None = None
+    """Whether what it gathers is an app's, and no generator's: then the nights of the ledger begin with it."""
     rows_of: Callable[[Any], str] | None = None
     """The source whose rows a run is about."""
     known_until: Callable[[Any], datetime] | None = None

@@ -1,4 +1,4 @@
-"""The reward ledger: every night what is new, changed or due, and on demand what days of the past lack."""
+"""The reward ledger: every night what is new at the apps, changed or due, and on demand what days of the past lack."""
 
 from datetime import date
 
@@ -10,7 +10,7 @@ from core.reports.rewards import LedgerStory
 from core.use_cases import Preset
 from flows.parameters import checked
 from tasks.open import ENDINGS
-from tasks.rewards import compute_days, compute_night, open_rewards, report_rewards, this_night
+from tasks.rewards import compute_days, compute_night, gather_night, open_rewards, report_rewards, this_night
 
 NONE = "no use case has rows in the store"
 
@@ -20,12 +20,14 @@ NONE = "no use case has rows in the store"
 def nightly(preset: Preset = Preset("default")) -> str | State[None]:
     """Rewards for everything pending, of all use cases with stored rows.
 
-    A second run at once leaves the work to the first, and nights that were missed are done as one.
+    What is new at the apps that the settings name is brought in before; where one can't be reached, the report says so. A
+    second run at once leaves the work to the first, and nights that were missed are done as one.
     """
     run = open_rewards(preset)
     moment = this_night()
+    gathered = [gather_night(run, use_case, moment) for use_case in run.from_apps]
     told = [compute_night(run, use_case, moment) for use_case in run.specs]
-    return _end(report_rewards(run, f"Rewards of the night of {moment.night}", told), told)
+    return _end(report_rewards(run, f"Rewards of the night of {moment.night}", told, gathered), told)
 
 
 @flow(name="rewards", flow_run_name="rewards-backfill", validate_parameters=False, **ENDINGS)

@@ -9,10 +9,10 @@ from prefect.runtime import flow_run
 
 import core.rewarding
 from core.accounting import Accounting
-from core.reports.rewards import LedgerStory, ledger_report
-from core.rewarding import Moment, RewardRun, backfill_story, moment_of, night_story
+from core.reports.rewards import LedgerStory, NewRows, ledger_report
+from core.rewarding import Moment, RewardRun, backfill_story, gather_new, moment_of, night_story
 from core.store.registry import finish_run
-from core.use_cases import USE_CASES
+from core.use_cases import USE_CASES, use_case_named
 from tasks.open import scheduled_moment
 from tasks.stage import RETRIES, progress
 
@@ -31,6 +31,13 @@ def this_night() -> Moment:
     return moment_of(scheduled_moment(), datetime.now(UTC))
 
 
+@task(name="gather", task_run_name="gather-{use_case}", **RETRIES)
+def gather_night(run: RewardRun, use_case: str, moment: Moment) -> NewRows | str:
+    """Bring in what is new at an app; words where it can't be read now."""
+    told = progress(f"gather-{use_case.replace('_', '-')}")
+    return gather_new(run, use_case_named(use_case), moment, told)
+
+
 @task(name="rewards", task_run_name="rewards-{use_case}", **RETRIES)
 def compute_night(run: RewardRun, use_case: str, moment: Moment) -> LedgerStory | str:
     """Compute what is new, changed or due; words where another run did it or is at it."""
@@ -46,10 +53,17 @@ def compute_days(run: RewardRun, use_case: str, since: date | None, until: date 
 
 
 @task(name="report", **RETRIES)
-def report_rewards(run: RewardRun, title: str, told: Sequence[LedgerStory | str]) -> str:
+def report_rewards(
+    run: RewardRun,
+    title: str,
+    told: Sequence[LedgerStory | str],
+    gathered: Sequence[NewRows | str] = (),
+) -> str:
     """Write the report as a file and show the same in the UI; then the run has ended."""
     stories = [one for one in told if isinstance(one, LedgerStory)]
-    report = ledger_report(title, stories, [one for one in told if isinstance(one, str)])
+    rows = [one for one in gathered if isinstance(one, NewRows)]
+    notes = [one for one in (*gathered, *told) if isinstance(one, str)]
+    report = ledger_report(title, stories, notes, rows)
     path = report.write(run.folder / "report.md")
     create_markdown_artifact(report.text(), key=REPORT_KEY, description=title)
     finish_run(run.id, "completed")

@@ -14,6 +14,13 @@ SHOWN = 40
 """Lines of a table of drifts or days."""
 
 
+class NewRows(Record):
+    """What became of the rows that were read at a use case's source before its rewards were computed."""
+
+    use_case: str
+    accounting: Accounting
+
+
 class LedgerStory(Record):
     """What one use case's part of a report tells."""
 
@@ -33,10 +40,18 @@ class LedgerStory(Record):
     days_after: Sequence[Day] = ()
 
 
-def ledger_report(title: str, stories: Sequence[LedgerStory], notes: Sequence[str] = ()) -> Report:
+def ledger_report(
+    title: str,
+    stories: Sequence[LedgerStory],
+    notes: Sequence[str] = (),
+    gathered: Sequence[NewRows] = (),
+) -> Report:
     """One report over all use cases; `notes` are lines about those of which there is nothing to tell."""
     report = Report(title)
     report.add(bullets(notes))
+    for rows in gathered:
+        report.add(heading(f"{rows.use_case}: new at the source"))
+        report.add(_ends("what became of the rows that were read", rows.accounting))
     for story in stories:
         report.add(heading(f"{story.use_case}, rewards {story.version}: {story.title}"))
         report.add(*_accounting(story), *_days(story), *_counts(story), *_changes(story))
@@ -45,9 +60,16 @@ def ledger_report(title: str, stories: Sequence[LedgerStory], notes: Sequence[st
 
 
 def _accounting(story: LedgerStory) -> Iterable[str]:
-    found = story.accounting
-    yield table(
-        ("what became of the decisions that were looked at", "count"),
+    yield _ends("what became of the decisions that were looked at", story.accounting)
+    if story.stale_snapshots:
+        yield bold(
+            f"{story.stale_snapshots} snapshots were made of rewards that are others now: make them again"
+        )
+
+
+def _ends(what: str, found: Accounting) -> str:
+    return table(
+        (what, "count"),
         [
             ("read", found.read),
             ("written", found.written),
@@ -56,10 +78,6 @@ def _accounting(story: LedgerStory) -> Iterable[str]:
             *((f"skipped: {reason}", count) for reason, count in sorted(found.skipped.items())),
         ],
     )
-    if story.stale_snapshots:
-        yield bold(
-            f"{story.stale_snapshots} snapshots were made of rewards that are others now: make them again"
-        )
 
 
 def _days(story: LedgerStory) -> Iterable[str]:

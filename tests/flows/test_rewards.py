@@ -1,18 +1,24 @@
 """The nightly rewards as Prefect runs them: pending decisions get theirs, faults pass, and nobody works twice."""
 
+import shutil
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flow_engine import run_flow
 
+from core import config
 from core.rewarding import Moment, moment_of
 from core.store import reward_page, server
 from core.store.decisions import ingest
 from core.store.engine import connection
+from core.store.foreign import sqlite
 from core.store.lease import lease
 from core.store.migrate import migrate
 from core.use_cases import USE_CASES
@@ -72,6 +78,68 @@ def test_a_night_is_computed_and_told(prefect_server, home, database):
     report = (home / "runs" / str(again.state_details.flow_run_id) / "report.md").read_text()
     assert "| read | 1 |" in report
     assert "| written | 0 |" in report
+
+
+TABLE = """
+    CREATE TABLE "Decision" ("id" TEXT, "agentType" TEXT, "state" TEXT, "action" TEXT, "modelVersion" TEXT,
+    "rewardComponents" TEXT, "createdAt" DATETIME, "updatedAt" DATETIME)
+"""
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """A SQLite app that the default settings name; puts decisions with a value each into its table."""
+    folder, path = tmp_path / "configs", tmp_path / "app.db"
+    shutil.copytree(config.CONFIGS, folder)
+    settings = folder / "decision_agents" / "default.yaml"
+    source = {"source": {"name": "office", "kind": "sqlite"}}
+    settings.write_text(yaml.safe_dump(yaml.safe_load(settings.read_text()) | source))
+    monkeypatch.setattr(config, "CONFIGS", folder)
+    monkeypatch.setenv("OVERNIGHT_SOURCE_URL", f"sqlite:///{path}")
+
+    def decide(*values):
+        with closing(sqlite3.connect(path)) as held, held:
+            held.execute(TABLE.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
+            (before,) = held.execute('SELECT count(*) FROM "Decision"').fetchone()
+            for number, value in enumerate(values, before):
+                components = f'{{"delayed": {{"completionSuccess": {value}}}}}'
+                at = 1760000000000 + number
+                row = (f"a{number}", "FILER", "{}", "{}", "m", components, at, at)
+                held.execute('INSERT INTO "Decision" VALUES (?, ?, ?, ?, ?, ?, ?, ?)', row)
+        return path
+
+    return decide
+
+
+def told(home, state):
+    assert state.is_completed(), state.message
+    return (home / "runs" / str(state.state_details.flow_run_id) / "report.md").read_text()
+
+
+def test_a_night_brings_in_what_is_new_at_an_app(prefect_server, home, database, app, monkeypatch):
+    """The second night's rows are its own, and drift against the first; an app that is locked is told in one line."""
+    app(*[0.5, 0.25] * 10, "NaN")
+    first = told(home, nightly("default", return_state=True))
+    assert "decision_agents: new at the source" in first
+    assert "| read | 21 |" in first
+    assert "| quarantined: non_finite | 1 |" in first
+    assert "| FILER | final | 20 | 20 |" in first
+    assert "nothing to hold it against" in first
+
+    asked("UPDATE overnight.reward_nights SET night = night - 1 RETURNING 1")
+    path = app(*[-0.5] * 10)
+    second = told(home, nightly("default", return_state=True))
+    assert "| FILER | final | 30 | 10 |" in second
+    assert "**look at FILER (total), FILER completionSuccess**" in second
+
+    asked("DELETE FROM overnight.rewards WHERE subject <= 5 RETURNING 1")
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(path)) as held:
+        held.execute("BEGIN EXCLUSIVE")
+        alone = told(home, nightly("default", return_state=True))
+    assert "- decision_agents: what is new at the source was not read to its end: " in alone
+    assert "| written | 5 |" in alone
+    assert "new at the source\n" not in alone
 
 
 def test_a_second_run_at_once_leaves_it_to_the_first(prefect_server, home, database):

@@ -30,6 +30,7 @@ DECISION_AGENTS = UseCase(
     line=app_line,
     exam=exam,
     gather=gather,
+    from_app=lambda config: config.source is not None,
     rows_of=lambda config: config.rows_of,
     known_until=known_until,
     statistics=statistics,
