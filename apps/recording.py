@@ -1,6 +1,6 @@
 """An app in another language records its decisions over HTTP: `python -m apps.recording --source desk`.
 
-POST /decisions, POST /decisions/{id}/feedback, GET /models/{use_case}/{slot}, GET /assignment. It listens on this machine
+POST /decisions, POST /decisions/{id}/feedback, POST /ratings, GET /models/{use_case}/{slot}, GET /assignment. It listens on this machine
 alone and takes `application/json` alone, which no page in a browser can send to it unasked.
 """
 
@@ -27,6 +27,7 @@ from core.experiment import Experiments, load_experiments
 from core.recording.recorder import Recorder, Redact
 from core.store.current import CurrentModel, current_model
 from core.store.migrate import migrate
+from core.store.rating_feedback import add_feedback
 
 PORT = 4280
 HERE = ("127.0.0.1", "localhost")
@@ -56,10 +57,12 @@ def recording_app(
         await run_in_threadpool(recorder.close)
 
     app = FastAPI(title="Overnight: recording", lifespan=recording)
+    app.state.rated = source, redact or dict
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HERE))
     app.add_exception_handler(OvernightError, _told)
     app.post("/decisions", status_code=ACCEPTED)(record_decision)
     app.post("/decisions/{external_id:path}/feedback", status_code=ACCEPTED)(record_feedback)
+    app.post("/ratings")(record_rating)
     app.get("/models/{use_case}/{slot}")(model_in_use)
     serve_assignments(app, experiments or Experiments())
     return app
@@ -76,6 +79,13 @@ async def record_feedback(external_id: str, request: Request) -> dict[str, str]:
     feedback = await _json_object(request)
     await run_in_threadpool(request.app.state.recorder.record_feedback, external_id, feedback)
     return {"id": external_id}
+
+
+async def record_rating(request: Request) -> dict[str, bool]:
+    """Keep a thumb, and what was rated where it says so; whether that changed anything. It is in the store when the answer comes."""
+    source, redact = request.app.state.rated
+    rating = dict(redact(await _json_object(request)))
+    return {"changed": await run_in_threadpool(add_feedback, source, rating)}
 
 
 def model_in_use(use_case: str, slot: str, preset: str = "default") -> CurrentModel:

@@ -101,6 +101,25 @@ def test_an_app_records_over_http(endpoint):
     assert query("SELECT count(*) FROM overnight.decisions") == [(2,)]
 
 
+def test_a_thumb_comes_over_http(endpoint):
+    """With what was shown, once; the same again changes nothing, another mind does, and what is wrong is told."""
+    shown = {"entryId": "e1", "question": "How are the pumps?", "widget": "kpi"}
+    thumb = {"entryId": "e1", "raterId": "ann", "rating": "up", "modelVersion": "base"}
+    status, answer = endpoint.call("POST", "/ratings", thumb)
+    assert (status, answer["reason"]) == (422, "unknown_entry")
+    assert endpoint.call("POST", "/ratings", thumb | shown) == (200, {"changed": True})
+    assert endpoint.call("POST", "/ratings", thumb) == (200, {"changed": False})
+    assert endpoint.call("POST", "/ratings", thumb | {"rating": "down"}) == (200, {"changed": True})
+    status, answer = endpoint.call("POST", "/ratings", thumb | {"rating": "maybe"})
+    assert (status, answer["reason"]) == (422, "unknown_rating")
+    assert answer["detail"] == "rating 'maybe' is none of up, down"
+    status, answer = endpoint.call("POST", "/ratings", thumb | {"thumb": 1})
+    assert (status, answer["reason"]) == (422, "unknown_field")
+    assert query("SELECT source, rating, revision, model_version FROM overnight.ratings") == [
+        ("js", "down", 2, "base")
+    ]
+
+
 def test_what_is_wrong_is_told_with_its_reason(endpoint):
     """A field, JSON that is none, a number that is none, letters that nobody can keep, the wrong kind, and too much of it."""
     post = ("POST", "/decisions")

@@ -1,0 +1,178 @@
+"""Thumbs become answers that are liked or not: nothing a rater said is asked, and no scenario is on both sides."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.accounting import Accounting
+from core.config import load_config
+from core.dataset import read_rows
+from core.errors import DataError
+from core.store.ratings import ingest_entries, ingest_ratings
+from core.use_cases.widget_ratings.config import WidgetRatingsConfig
+from core.use_cases.widget_ratings.contest import TRUE_TASTE, _scripted, _scripts, pairs_of
+from core.use_cases.widget_ratings.gathering import gather
+from core.use_cases.widget_ratings.groups import groups, is_paired
+from core.use_cases.widget_ratings.rows import ALONE, FEW, SPLIT, collect, reward
+from core.use_cases.widget_ratings.simulation import UNSURE
+
+AT = datetime(2026, 11, 1, tzinfo=UTC)
+LOOKS = ("badge", "gauge", "plain")
+
+
+def nothing(_share, _words):
+    """Progress that nobody watches."""
+
+
+def configured(**overrides):
+    asked = {key.replace("__", "."): value for key, value in overrides.items()}
+    return load_config(WidgetRatingsConfig, "widget_ratings", "default", asked)
+
+
+def entry(name, widget="kpi", look="badge", size="normal", **change):
+    return {
+        "entry_id": name,
+        "question_id": "q",
+        "question": "How are the pumps?",
+        "widget": widget,
+        "fixture": look,
+        "size": size,
+    } | change
+
+
+def rated(entries, votes):
+    """Keep entries and (entry, rater, thumb, further fields) in the simulation's source."""
+    assert sum(ingest_entries("simulation", entries), Accounting()).written == len(entries)
+    rows = [
+        {"entry_id": name, "rater_id": rater, "rating": thumb, "rated_at": AT} | rest
+        for name, rater, thumb, rest in votes
+    ]
+    assert sum(ingest_ratings("simulation", rows, now=AT + timedelta(days=1)), Accounting()).written == len(
+        rows
+    )
+
+
+def made(config, folder):
+    votes = collect(config, folder / "votes", nothing)
+    rewards = reward(config, votes, folder / "rewards", nothing)
+    return rewards, {row["id"]: row for row in read_rows(rewards)}
+
+
+def test_a_thumb_is_a_vote_on_the_widget_and_on_its_look(database, tmp_path):
+    """A widget's votes are those of all its looks; a look's those of one size of one widget."""
+    rated(
+        [entry(look, look=look) for look in LOOKS]
+        + [entry("trend", "trend", "line"), entry("big", size="hero")],
+        [
+            ("badge", "a", "up", {}),
+            ("badge", "b", "up", {}),
+            ("gauge", "a", "down", {}),
+            ("trend", "a", "down", {}),
+            ("big", "a", "up", {}),
+        ],
+    )
+    rewards, rows = made(configured(), tmp_path)
+    widget = rows["q/widget"]
+    assert dict(zip(widget["completions"], widget["rewards"], strict=True)) == {
+        "kpi (hero)\n": 1.0,
+        "kpi (normal)\n": 1.0,
+        "trend (normal)\n": -1.0,
+    }
+    assert widget["metadata"]["votes"] == [[1, 0], [2, 1], [0, 1]]
+    assert rows["q/kpi/normal"]["completions"] == ["badge\n", "gauge\n"]
+    assert rows["q/kpi/normal"]["rewards"] == [1.0, -1.0]
+    assert rows["q/kpi/hero"]["rewards"] == [1.0]
+    assert rewards.skipped == {ALONE: 1}
+    assert "Widgets: kpi, trend" in widget["prompt"]
+    assert "Looks: badge, gauge, plain" in rows["q/kpi/normal"]["prompt"]
+
+
+def test_what_raters_are_divided_on_or_not_sure_of_is_left_out(database, tmp_path):
+    """By the share that agree, by the number of votes, by their own tag; each counted."""
+    rated(
+        [entry(look, look=look) for look in LOOKS],
+        [
+            ("badge", "a", "up", {}),
+            ("badge", "b", "down", {}),
+            ("gauge", "a", "up", {}),
+            ("gauge", "b", "up", {}),
+            ("plain", "a", "down", {"tags": [UNSURE]}),
+        ],
+    )
+    rewards, rows = made(configured(), tmp_path / "usual")
+    assert rows["q/kpi/normal"]["completions"] == ["gauge\n"]
+    assert rewards.skipped == {"rater was not sure": 1, SPLIT: 1}
+    rewards, rows = made(configured(votes__votes=3, problems=["fixture"]), tmp_path / "three")
+    assert (rows, rewards.skipped) == ({}, {"rater was not sure": 1, FEW: 2})
+    rewards, _ = made(configured(votes__max_buffer_size=2), tmp_path / "newest")
+    assert rewards.skipped["older than the newest that count"] == 3
+
+
+def test_what_raters_say_is_never_asked(database, tmp_path):
+    """Tags, notes, thumbs, raters and versions of the model change no prompt."""
+    rated(
+        [
+            entry(look, look=look, context={"intent": {"domains": ["water"]}, "secret": "XYZZY"})
+            for look in LOOKS
+        ],
+        [
+            (look, "PLUGH", "up", {"notes": "NOTED", "tags": ["TAGGED"], "model_version": "FROTZ"})
+            for look in LOOKS
+        ],
+    )
+    _, rows = made(configured(), tmp_path)
+    text = json.dumps([row["prompt"] for row in rows.values()])
+    assert "water" in text
+    for word in ("XYZZY", "PLUGH", "NOTED", "TAGGED", "FROTZ", "up", "down"):
+        assert word not in text.replace("pumps", "")
+
+
+def test_words_are_rated_as_they_are(database, tmp_path):
+    """An app that notes prompt and response needs no widgets."""
+    rated(
+        [{"entry_id": name, "prompt": "Greet me.", "response": name} for name in ("Hello.", "Go away.")],
+        [("Hello.", "a", "up", {}), ("Go away.", "a", "down", {})],
+    )
+    _, rows = made(configured(), tmp_path)
+    (row,) = rows.values()
+    assert (row["prompt"], row["completions"], row["rewards"]) == (
+        "Greet me.",
+        ["Go away.\n", "Hello.\n"],
+        [-1.0, 1.0],
+    )
+
+
+def test_nobody_rated_anything(database, tmp_path):
+    """Says where it looked and what to do."""
+    with pytest.raises(
+        DataError, match=r"source 'simulation' has no rating .*: import or simulate some first"
+    ):
+        collect(configured(), tmp_path / "none", nothing)
+
+
+def test_the_simulated_raters_like_what_they_are_said_to_like(database, tmp_path, smollm2):
+    """Pairs and leftovers are all prompts, no scenario lies on both sides, and who knows the taste is nearly always right."""
+    config = configured(
+        simulation__questions=8, simulation__ratings=200, model="smollm2-135m", problems=["widget", "fixture"]
+    )
+    gather(config, None, nothing)
+    rewards, rows = made(config, tmp_path)
+    sides: dict[str, set[str]] = {}
+    for row in rows.values():
+        sides.setdefault(row["metadata"]["scenario"], set()).add(row["split"])
+    assert all(len(found) == 1 for found in sides.values())
+    paired, alone = (
+        list(read_rows(groups(config, method, rewards, tmp_path / method))) for method in ("dpo", "kto")
+    )
+    assert all(is_paired(row) for row in paired)
+    assert not any(is_paired(row) for row in alone)
+    assert {row["id"] for row in paired} | {row["id"] for row in alone} == set(rows)
+    pairs = list(pairs_of(config, rewards))
+    assert max(Counter(pair.row["id"] for pair in pairs).values()) == config.contest.pairs_a_prompt
+    accuracy = {
+        name: _scripted(worth, pairs)["accuracy"].mean() for name, worth in _scripts(config, rewards).items()
+    }
+    assert accuracy[TRUE_TASTE] > 0.85
+    assert 0.3 < accuracy["most liked elsewhere"] < accuracy[TRUE_TASTE]
