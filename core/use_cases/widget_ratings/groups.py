@@ -17,19 +17,36 @@ Row = dict[str, Any]
 def groups(config: WidgetRatingsConfig, method: Method, rewards: Snapshot, folder: Path) -> Snapshot:
     """The rows of a method, with what was left out counted by reason. An answer that is too long is as if never rated."""
     skipped: Counter[str] = Counter()
-    pairs = {"pairs": 0}
-    rows = _counted(config, _fitting(config, method, rewards, skipped), pairs)
+    counts = {"pairs": 0, "liked": 0, "disliked": 0}
+    rows = _counted(config, _fitting(config, method, rewards, skipped), counts)
     return write_snapshot(
-        folder, f"groups-{method}", rows, skipped=skipped, parents=(rewards.sha256,), notes=pairs
+        folder, f"groups-{method}", rows, skipped=skipped, parents=(rewards.sha256,), notes=counts
     )
 
 
-def _counted(config: WidgetRatingsConfig, rows: Iterator[Row], pairs: dict[str, int]) -> Iterator[Row]:
-    """The rows, and in `pairs` how many pairs those to train on make."""
+def balanced(config: WidgetRatingsConfig, rows: Snapshot) -> WidgetRatingsConfig:
+    """Settings by which the liked and the disliked answers of KTO's rows weigh the same (Ethayarajh et al. 2024, section 4.2).
+
+    The rarer kind weighs more, the other 1.
+    """
+    liked, disliked = rows.notes["liked"], rows.notes["disliked"]
+    if not config.balanced or not liked or not disliked:
+        return config
+    weights = {
+        "desirable_weight": max(1.0, disliked / liked),
+        "undesirable_weight": max(1.0, liked / disliked),
+    }
+    return config.model_copy(update={"kto": config.kto.model_copy(update=weights)})
+
+
+def _counted(config: WidgetRatingsConfig, rows: Iterator[Row], counts: dict[str, int]) -> Iterator[Row]:
+    """The rows, and in `counts` what those to train on hold."""
     for row in rows:
         if row["split"] == "train":
-            found = row["rewards"].count(1.0) * row["rewards"].count(-1.0)
-            pairs["pairs"] += min(found, config.dpo.max_pairs or found)
+            liked, disliked = row["rewards"].count(1.0), row["rewards"].count(-1.0)
+            counts["pairs"] += min(liked * disliked, config.dpo.max_pairs or liked * disliked)
+            counts["liked"] += liked
+            counts["disliked"] += disliked
         yield row
 
 
