@@ -10,6 +10,7 @@ from typing import Any
 
 from core.dataset import Snapshot, read_rows, write_snapshot
 from core.errors import DataError
+from core.files import digest
 from core.store.engine import connection
 from core.store.rewarded import one_moment
 from core.store.votes import Asked, Votes, counted, kinds, uncounted
@@ -102,7 +103,7 @@ def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
     return {
         "id": f"{of.question_id}/{chosen}",
         "prompt": asking.prompt,
-        "answers": [[answer, *votes] for answer, votes in sorted(asking.answers.items())],
+        "answers": [[answer, *asking.answers[answer]] for answer in _shuffled(of.question_id, asking.answers)],
         "split": split_of(of.scenario or of.question_id, config.held_out),
         "problem": asking.problem,
         "question_id": of.question_id,
@@ -110,6 +111,12 @@ def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
         "widget": of.widget,
         "size": of.size,
     }
+
+
+def _shuffled(question: str, answers: Mapping[str, Any]) -> list[str]:
+    """The answers in an order of the question's own, by a hash: where only some of all pairs are learnt from, each question
+    has others, and no answer is always among them for its name."""
+    return sorted(answers, key=lambda answer: digest("answer", question, answer))
 
 
 def split_of(unit: str, held_out: float) -> str:
