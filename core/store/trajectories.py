@@ -1,20 +1,23 @@
 """What apps log of agents that act for a while: trajectories, the model calls in them, and what the markets did meanwhile."""
 
 from dataclasses import fields
+from datetime import datetime
+from typing import get_args, get_type_hints
 
 from core.outcome import MarketOutcome, read_outcome
 from core.store.newest import Newest
 from core.trajectory import ModelCall, Trajectory, read_call, read_trajectory
 
-TYPES = {"str": "text", "int": "int4", "float": "float8", "datetime": "timestamptz"}
-"""In which types fields come, by their annotations."""
+TYPES = {str: "text", int: "int4", float: "float8", datetime: "timestamptz"}
+"""In which types fields come, by their annotations; None is always NULL."""
 OLDER_LOOK = "an older look at the same market"
 
 
 def _types(kind: type[Trajectory | ModelCall | MarketOutcome], *documents: str) -> dict[str, str]:
     """The columns of a row's table, whose documents are JSON text."""
-    named = {field.name: TYPES[str(field.type).removesuffix(" | None")] for field in fields(kind)}
-    return named | dict.fromkeys(documents, "json")
+    hints = get_type_hints(kind)
+    kinds = {field.name: (get_args(hints[field.name]) or (hints[field.name],))[0] for field in fields(kind)}
+    return {name: TYPES[one] for name, one in kinds.items()} | dict.fromkeys(documents, "json")
 
 
 TRAJECTORIES = Newest(

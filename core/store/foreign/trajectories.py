@@ -52,17 +52,24 @@ class AppTable:
 
 
 def _shape(
-    kept: Newest[Any], needed: tuple[str, ...], called: Mapping[str, tuple[str, ...]], *more: str
+    kept: Newest[Any],
+    needed: tuple[str, ...],
+    called: Mapping[str, tuple[str, ...]],
+    *more: str,
+    derived: tuple[str, ...] = (),
 ) -> Shape:
-    """All columns that are kept but what follows from others, and `more` that are only read."""
-    optional = (*(name for name in kept.types if name not in needed), *more)
-    return Shape(needed=needed, optional=optional, also_called=called)
+    """All columns that are kept but those `derived` from others, and `more` that are only read."""
+    kept_there = (name for name in kept.types if name not in needed and name not in derived)
+    return Shape(needed=needed, optional=(*kept_there, *more), also_called=called)
 
 
 TABLES = {
     "trajectories": AppTable(
         "trajectories",
-        _shape(TRAJECTORIES, TRAJECTORY_NEEDED, TRAJECTORY_CALLED, OPTED_IN, EVALUATION),
+        _shape(
+            *(TRAJECTORIES, TRAJECTORY_NEEDED, TRAJECTORY_CALLED, OPTED_IN, EVALUATION),
+            derived=("window_start",),
+        ),
         TRAJECTORIES,
         {"judge_reward": UNJUDGED, "ended_at": UNFINISHED},
     ),
