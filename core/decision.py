@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -104,10 +104,7 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
     read["external_id"] = identity("external_id", values.get("external_id"))
     read |= {name: document(name, values.get(name)) for name in DOCUMENTS}
     read |= {name: moment(name, values.get(name)) for name in TIMES}
-    if missing := [name for name in NEEDED if read.get(name, values.get(name)) is None]:
-        raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every decision one")
-    if sum(len(read[name] or "") for name in (*DOCUMENTS, *TEXTS)) > LARGEST:
-        raise Unreadable("oversize", f"its documents and texts are larger than {LARGEST // 2**20} MB")
+    need_values(read | {"agent_type": values.get("agent_type")}, NEEDED)
     need_logprobs(read["logprobs"])
     read["agent_type"] = one_of(AgentType, "agent_type", values["agent_type"])
     if values.get("feedback") is not None:
@@ -116,9 +113,22 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
     read["step"] = whole("step", values.get("step"))
     latest = read["updated_at"] or max(read[name] for name in TIMES if read[name] is not None)
     read["updated_at"] = min(latest, now)
-    if read["created_at"] > now + AHEAD:
-        raise Unreadable("clock_skew", f"created_at {read['created_at']} is in the future: set that clock")
+    need_past(read, ("created_at",), now)
     return Decision(**read)
+
+
+def need_values(read: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Make sure that a row has what it needs, and is no larger than anybody reads. Raises: Unreadable."""
+    if missing := [name for name in names if read[name] is None]:
+        raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every row one")
+    if sum(len(value) for value in read.values() if isinstance(value, str)) > LARGEST:
+        raise Unreadable("oversize", f"its documents and texts are larger than {LARGEST // 2**20} MB")
+
+
+def need_past(read: Mapping[str, Any], names: Sequence[str], now: datetime) -> None:
+    """Make sure that times are not ahead of ours. Raises: Unreadable."""
+    if ahead := [name for name in names if read[name] > now + AHEAD]:
+        raise Unreadable("clock_skew", f"{ahead[0]} {read[ahead[0]]} is in the future: set that clock")
 
 
 def need_logprobs(words: str | None) -> None:

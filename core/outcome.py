@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from core.decision import AHEAD, identity, moment, text, within
+from core.decision import identity, moment, need_past, need_values, text, within
 from core.document import Unreadable, document
 
 
@@ -60,14 +60,10 @@ def read_outcome(values: Mapping[str, Any], now: datetime) -> MarketOutcome:
     read["observed_at"] = min(moment("observed_at", values.get("observed_at")) or now, now)
     read["final_probability"] = within("final_probability", values.get("final_probability"), 0, 1)
     read["news"] = document("news", values.get("news"))
-    if missing := [name for name in OUTCOME_NEEDED if read[name] is None]:
-        raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every outcome one")
+    need_values(read, OUTCOME_NEEDED)
+    need_past(read, ("window_start",), now)
     if (read["ticker"] is None) == (read["question_id"] is None):
         raise Unreadable(
             "not_one_market", "give every outcome a ticker or the id of a question, and not both"
-        )
-    if read["window_start"] > now + AHEAD:
-        raise Unreadable(
-            "clock_skew", f"window_start {read['window_start']} is in the future: set that clock"
         )
     return MarketOutcome(**read)

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from core.decision import (
-    AHEAD,
-    LARGEST,
     identity,
     moment,
     need_logprobs,
+    need_past,
+    need_values,
     normalised,
     number,
     text,
@@ -136,7 +136,7 @@ def read_trajectory(values: Mapping[str, Any], now: datetime) -> Trajectory:
     read |= {name: document(name, values.get(name)) for name in DOCUMENTS}
     read |= {name: moment(name, values.get(name)) for name in TIMES}
     read |= {name: number(name, values.get(name)) for name in NUMBERS}
-    _need(read, [name for name in TRAJECTORY_NEEDED if name != "ended_at"])
+    need_values(read, [name for name in TRAJECTORY_NEEDED if name != "ended_at"])
     _need_steps(read["steps"])
     if read["ended_at"] is None:
         raise Unreadable("unfinished", "ended_at missing: it has not ended, and is read again until it has")
@@ -150,7 +150,7 @@ def read_trajectory(values: Mapping[str, Any], now: datetime) -> Trajectory:
     read["created_at"] = read["created_at"] or read["ended_at"]
     latest = read["updated_at"] or max(read[name] for name in TIMES if read[name] is not None)
     read["updated_at"] = min(latest, now)
-    _need_past(read, ("ended_at", "created_at"), now)
+    need_past(read, ("ended_at", "created_at"), now)
     return Trajectory(**read)
 
 
@@ -169,21 +169,9 @@ def read_call(values: Mapping[str, Any], now: datetime) -> ModelCall:
     read["messages"] = document("messages", values.get("messages")) or _messages(values)
     read["logprobs"] = document("logprobs", values.get("logprobs"))
     need_logprobs(read["logprobs"])
-    _need(read, (*CALL_NEEDED, "messages"))
-    _need_past(read, ("called_at",), now)
+    need_values(read, (*CALL_NEEDED, "messages"))
+    need_past(read, ("called_at",), now)
     return ModelCall(**read)
-
-
-def _need(read: Mapping[str, Any], names: list[str] | tuple[str, ...]) -> None:
-    if missing := [name for name in names if read[name] is None]:
-        raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every row one")
-    if sum(len(value) for value in read.values() if isinstance(value, str)) > LARGEST:
-        raise Unreadable("oversize", f"its documents and texts are larger than {LARGEST // 2**20} MB")
-
-
-def _need_past(read: Mapping[str, Any], names: tuple[str, ...], now: datetime) -> None:
-    if ahead := [name for name in names if read[name] > now + AHEAD]:
-        raise Unreadable("clock_skew", f"{ahead[0]} {read[ahead[0]]} is in the future: set that clock")
 
 
 def _need_steps(words: str) -> None:

@@ -20,7 +20,7 @@ FOLDER = "trajectories"
 """Of configs/; it stands for the use case of a run that has none."""
 
 
-class TrajectoryPreset(StrEnum):
+class TrajectorySource(StrEnum):
     """An app: a file in the folder of settings."""
 
     vars().update({name: name for name in presets(FOLDER)})
@@ -38,16 +38,16 @@ class TrajectoryRun(Record):
         return data_folder() / "runs" / self.id
 
 
-def open_trajectories(run_id: str, preset: str, overrides: dict[str, Any] | None = None) -> TrajectoryRun:
+def open_trajectories(run_id: str, source: str, overrides: dict[str, Any] | None = None) -> TrajectoryRun:
     """Validate the settings, and write the run down, before any work. Raises: ConfigError, StoreError, StorageError."""
-    run = TrajectoryRun(id=run_id, settings=load_config(TrajectorySettings, FOLDER, preset, overrides))
+    run = TrajectoryRun(id=run_id, settings=load_config(TrajectorySettings, FOLDER, source, overrides))
     make_folder(run.folder)
     migrate()
     config = run.settings.model_dump(mode="json")
     record_run(
         run_id=run_id,
         use_case=FOLDER,
-        preset=preset,
+        preset=source,
         config_digest=digest(config),
         code_revision=code_revision(),
         config=config,

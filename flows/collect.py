@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 
 from core.accounting import Accounting
-from core.trajectory_run import TrajectoryPreset
+from core.trajectory_run import TrajectorySource
 from core.use_cases import Preset, UseCaseName
 from flows.parameters import checked
 from tasks.gather import gather, gather_trajectories, open_trajectories, report_gathered, report_trajectories
@@ -30,19 +30,19 @@ def collect(
     return gathered
 
 
-@flow(name="collect", flow_run_name="collect-trajectories-{preset}", validate_parameters=False, **ENDINGS)
+@flow(name="collect", flow_run_name="collect-trajectories-{source}", validate_parameters=False, **ENDINGS)
 @checked
 def collect_trajectories(
-    preset: TrajectoryPreset = TrajectoryPreset("default"),
+    source: TrajectorySource = TrajectorySource("default"),
     overrides: dict[str, Any] | None = None,
 ) -> dict[str, Accounting]:
     """Bring what is new or changed of an app's trajectories, model calls and market outcomes into the store.
 
     Args:
-        preset: The app: a file of configs/trajectories that says where its tables are.
+        source: The app: a file of configs/trajectories that says where its tables are.
         overrides: Settings that differ from it, by dotted key: {"source.kind": "sqlite", "calls.table": "calls"}.
     """
-    run = open_trajectories(preset, overrides)
+    run = open_trajectories(source, overrides)
     gathered = gather_trajectories(run)
     report_trajectories(run, gathered)
     return gathered

@@ -44,9 +44,9 @@ def report_gathered(run: Run, gathered: Accounting) -> str:
 
 
 @task(name="open", **RETRIES)
-def open_trajectories(preset: str, overrides: dict[str, Any] | None = None) -> TrajectoryRun:
+def open_trajectories(source: str, overrides: dict[str, Any] | None = None) -> TrajectoryRun:
     """Validate where an app keeps its trajectories, before anything is read."""
-    return core.trajectory_run.open_trajectories(str(flow_run.get_id()), preset, overrides)
+    return core.trajectory_run.open_trajectories(str(flow_run.get_id()), source, overrides)
 
 
 @task(name="gather", **RETRIES | {"retry_condition_fn": may_pass_or_free})

@@ -125,7 +125,7 @@ def test_trajectories_of_an_app_are_collected_and_told(prefect_server, home, dat
 
 
 def test_a_table_that_is_not_there_is_one_clear_line(prefect_server, home, database, tmp_path, monkeypatch):
-    """It names the setting to correct, and so does a preset that there is not."""
+    """It names the setting to correct, and so does an app that there is not."""
     with closing(sqlite3.connect(tmp_path / "game.db")) as held:
         held.executescript(GAME)
     monkeypatch.setenv("OVERNIGHT_SOURCE_URL", f"sqlite:///{tmp_path}/game.db")
@@ -133,5 +133,5 @@ def test_a_table_that_is_not_there_is_one_clear_line(prefect_server, home, datab
     with pytest.raises(ConfigError, match=r"has no table calls: .* Correct calls\.table"):
         collect_trajectories(overrides=asked)
     assert stored("SELECT status FROM overnight.runs") == [("failed",)]
-    with pytest.raises(ConfigError, match="'preset': Input should be 'default'"):
-        collect_trajectories(preset="none")
+    with pytest.raises(ConfigError, match="'source': Input should be 'default'"):
+        collect_trajectories(source="none")

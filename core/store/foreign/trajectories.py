@@ -34,7 +34,7 @@ UNFINISHED = """
 """
 OPEN = """
     SELECT number, external_id FROM overnight.market_outcomes
-    WHERE source = %(source)s AND number > %(after)s AND answer IS NULL AND end_price IS NULL
+    WHERE source = %(source)s AND number > %(after)s AND {market} IS NOT NULL AND {end} IS NULL
         AND window_start > %(awaited_since)s
     ORDER BY number LIMIT %(limit)s
 """
@@ -75,7 +75,13 @@ TABLES = {
     ),
     "calls": AppTable("model calls", _shape(CALLS, CALL_NEEDED, CALL_CALLED, *PROMPTS, "step_id"), CALLS),
     "outcomes": AppTable(
-        "market outcomes", _shape(OUTCOMES, OUTCOME_NEEDED, OUTCOME_CALLED), OUTCOMES, {"answer": OPEN}
+        "market outcomes",
+        _shape(OUTCOMES, OUTCOME_NEEDED, OUTCOME_CALLED),
+        OUTCOMES,
+        {
+            "answer": OPEN.format(market="question_id", end="answer"),
+            "end_price": OPEN.format(market="ticker", end="end_price"),
+        },
     ),
 }
 

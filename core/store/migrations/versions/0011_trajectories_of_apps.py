@@ -1,4 +1,7 @@
-"""Trajectories with what judged them, model calls that know their trajectory by its id, outcomes that know their row."""
+"""Trajectories with what judged them, model calls that know their trajectory by its id, outcomes that know their row.
+
+No Overnight wrote into these tables before, so that no document has to be spelt again.
+"""
 
 from collections.abc import Callable
 from typing import Any

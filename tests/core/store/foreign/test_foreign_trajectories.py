@@ -323,6 +323,30 @@ def test_a_late_judgement_arrives_without_the_watermark(game):
     assert game.imported("trajectories", awaited_days=0) == Accounting(read=1, unchanged=1)
 
 
+def test_a_run_that_was_killed_goes_on_after_its_last_page(game, monkeypatch):
+    """Pages are kept one by one, and so is how far they came; those that are awaited come in pages as well."""
+    monkeypatch.setattr(decisions, "PAGE", 3)
+    monkeypatch.setattr("core.store.foreign.reading.PAGE", 2)
+    game.put("trajectories", *(a_trajectory(3 * number + 1) for number in range(8)))
+    reading = import_table(game.settings(), "trajectories", now=NOW)
+    assert next(reading) == Accounting(read=3, written=3)
+    reading.close()
+    assert game.imported("trajectories") == Accounting(read=8, written=5, unchanged=3)
+    game.app.execute('UPDATE trajectories SET "aiJudgeReward" = 1')
+    pages = list(import_table(game.settings(), "trajectories", now=NOW))
+    assert max(page.read for page in pages) == 2
+    assert sum(page.written for page in pages) == 8
+
+
+def test_pages_end_where_their_texts_are_large(game, monkeypatch):
+    """Not the number of rows alone decides what is held in memory."""
+    monkeypatch.setattr(decisions, "PAGE_BYTES", 2**20)
+    large = json.dumps([{"x": "y" * 600_000}])
+    game.put("trajectories", *(a_trajectory(number, stepsJson=large) for number in range(5)))
+    pages = list(import_table(game.settings(), "trajectories", now=NOW))
+    assert [page.written for page in pages] == [2, 2, 1]
+
+
 def test_a_trajectory_that_had_not_ended_arrives_when_it_has(game):
     """Aside until then, and out of quarantine after."""
     loose = game.loosen()
@@ -482,12 +506,17 @@ def test_a_second_sync_of_markets_is_counted_and_changes_nothing(game, monkeypat
 
 
 def test_an_outcome_that_is_filled_in_late_arrives(game):
-    """Rows without an end are read again by their ids until some days after their window began."""
-    game.put("market_outcomes", an_outcome(1, outcome=None), an_outcome(3), an_outcome(60))
-    assert game.imported("outcomes").written == 3
+    """A question without an answer and a stock without a last price, by their ids until some days after their window began."""
+    game.put(
+        "market_outcomes",
+        *(an_outcome(1, outcome=None), an_outcome(2, endPrice=None), an_outcome(3), an_outcome(60)),
+    )
+    assert game.imported("outcomes").written == 4
     game.app.execute("UPDATE market_outcomes SET outcome = 'NO' WHERE id = 'o001'")
-    assert game.imported("outcomes") == Accounting(read=2, written=1, unchanged=1)
-    assert query("SELECT answer FROM overnight.market_outcomes WHERE external_id = 'o001'") == [("NO",)]
+    game.app.execute("""UPDATE market_outcomes SET "endPrice" = 0 WHERE id = 'o002'""")
+    assert game.imported("outcomes") == Accounting(read=3, written=2, unchanged=1)
+    ends = "SELECT answer, end_price, revision FROM overnight.market_outcomes WHERE external_id < 'o003' ORDER BY external_id"
+    assert query(ends) == [("NO", None, 2), (None, 0.0, 2)]
 
 
 def test_an_app_with_other_names(game):
