@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,7 +15,7 @@ from core.document import Unreadable, as_kept, document
 LARGEST = 8 * 1024 * 1024
 """Bytes of one decision's documents that are read at all."""
 LONGEST_ID = 1_000
-"""Bytes of a decision's id: an index can't hold much more."""
+"""Bytes of an id: an index can't hold much more."""
 AHEAD = timedelta(minutes=5)
 """How far a clock may be ahead of ours."""
 
@@ -101,27 +101,37 @@ def read_decision(values: Mapping[str, Any], now: datetime) -> Decision:
     once would outdo all that comes after it. Raises: Unreadable.
     """
     read: dict[str, Any] = {name: text(name, values.get(name)) or None for name in TEXTS}
-    read["external_id"] = identity(values.get("external_id"))
+    read["external_id"] = identity("external_id", values.get("external_id"))
     read |= {name: document(name, values.get(name)) for name in DOCUMENTS}
     read |= {name: moment(name, values.get(name)) for name in TIMES}
-    if missing := [name for name in NEEDED if read.get(name, values.get(name)) is None]:
-        raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every decision one")
-    if sum(len(read[name] or "") for name in (*DOCUMENTS, *TEXTS)) > LARGEST:
-        raise Unreadable("oversize", f"its documents and texts are larger than {LARGEST // 2**20} MB")
-    _need_logprobs(read["logprobs"])
+    need_values(read | {"agent_type": values.get("agent_type")}, NEEDED)
+    need_logprobs(read["logprobs"])
     read["agent_type"] = one_of(AgentType, "agent_type", values["agent_type"])
     if values.get("feedback") is not None:
         read["feedback"] = one_of(Feedback, "feedback", values["feedback"])
     read["confidence"] = number("confidence", values.get("confidence"))
-    read["step"] = _whole("step", values.get("step"))
+    read["step"] = whole("step", values.get("step"))
     latest = read["updated_at"] or max(read[name] for name in TIMES if read[name] is not None)
     read["updated_at"] = min(latest, now)
-    if read["created_at"] > now + AHEAD:
-        raise Unreadable("clock_skew", f"created_at {read['created_at']} is in the future: set that clock")
+    need_past(read, ("created_at",), now)
     return Decision(**read)
 
 
-def _need_logprobs(words: str | None) -> None:
+def need_values(read: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Make sure that a row has what it needs, and is no larger than anybody reads. Raises: Unreadable."""
+    if missing := [name for name in names if read[name] is None]:
+        raise Unreadable("missing_value", f"{', '.join(missing)} missing: give every row one")
+    if sum(len(value) for value in read.values() if isinstance(value, str)) > LARGEST:
+        raise Unreadable("oversize", f"its documents and texts are larger than {LARGEST // 2**20} MB")
+
+
+def need_past(read: Mapping[str, Any], names: Sequence[str], now: datetime) -> None:
+    """Make sure that times are not ahead of ours. Raises: Unreadable."""
+    if ahead := [name for name in names if read[name] > now + AHEAD]:
+        raise Unreadable("clock_skew", f"{ahead[0]} {read[ahead[0]]} is in the future: set that clock")
+
+
+def need_logprobs(words: str | None) -> None:
     """Make sure that these are a list of log-probabilities, one a token. Raises: Unreadable."""
     values = [] if words is None else json.loads(words)
     if not isinstance(values, list) or not all(_is_logprob(value) for value in values):
@@ -145,12 +155,12 @@ def text(name: str, value: Any) -> str | None:
     return None if value is None else as_kept(name, str(value))
 
 
-def identity(value: Any) -> str | None:
-    """A decision's id as a string. Raises: Unreadable."""
-    name = text("external_id", value)
-    if name is not None and not 0 < len(name.encode()) <= LONGEST_ID:
-        raise Unreadable("bad_id", f"external_id has {len(name.encode())} bytes: give 1 to {LONGEST_ID}")
-    return name
+def identity(name: str, value: Any) -> str | None:
+    """An id as a string that an index can hold. Raises: Unreadable."""
+    found = text(name, value)
+    if found is not None and not 0 < len(found.encode()) <= LONGEST_ID:
+        raise Unreadable("bad_id", f"{name} has {len(found.encode())} bytes: give 1 to {LONGEST_ID}")
+    return found
 
 
 def moment(name: str, value: Any) -> datetime | None:
@@ -184,11 +194,22 @@ def number(name: str, value: Any) -> float | None:
     return found + 0.0  # -0.0 becomes 0.0
 
 
-def _whole(name: str, value: Any) -> int | None:
+def whole(name: str, value: Any) -> int | None:
+    """A whole number of 0 or more, as an integer column holds it. Raises: Unreadable."""
     found = number(name, value)
     if found is not None and (not found.is_integer() or not 0 <= found < 2**31):
-        raise Unreadable("bad_number", f"{name} {value} is no place in a session: count from 0")
+        raise Unreadable("bad_number", f"{name} {value} is no whole number from 0 to {2**31 - 1}")
     return None if found is None else int(found)
+
+
+def within(name: str, value: Any, low: float, high: float) -> float | None:
+    """A finite number that lies between two others. Raises: Unreadable."""
+    found = number(name, value)
+    if found is not None and not low <= found <= high:
+        raise Unreadable(
+            "out_of_range", f"{name} is {found:g}, and lies from {low:g} to {high:g} where it means anything"
+        )
+    return found
 
 
 def one_of(kind: type[AgentType] | type[Feedback], name: str, value: Any) -> Any:

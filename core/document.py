@@ -26,7 +26,8 @@ class Unreadable(DataError):  # noqa: N818  (a reason, counted by its word)
         return type(self), (self.reason, str(self))
 
 
-OBJECTS = ("state", "next_state", "outcome", "components")
+OBJECTS = ("state", "next_state", "outcome", "components", "metrics", "truth")
+LISTS = ("steps", "messages")
 
 
 def document(name: str, value: Any) -> str | None:
@@ -49,6 +50,8 @@ def document(name: str, value: Any) -> str | None:
         return None
     if name in OBJECTS and not isinstance(parsed, dict):
         raise Unreadable("bad_json", f"{name} is {type(parsed).__name__}, not an object")
+    if name in LISTS and not isinstance(parsed, list):
+        raise Unreadable("bad_json", f"{name} is {type(parsed).__name__}, not a list")
     return encoded(name, parsed)
 
 

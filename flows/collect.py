@@ -5,9 +5,10 @@ from typing import Any
 from prefect import flow
 
 from core.accounting import Accounting
+from core.trajectory_run import TrajectorySource
 from core.use_cases import Preset, UseCaseName
 from flows.parameters import checked
-from tasks.gather import gather, report_gathered
+from tasks.gather import gather, gather_trajectories, open_trajectories, report_gathered, report_trajectories
 from tasks.open import ENDINGS, open_run
 
 
@@ -26,4 +27,22 @@ def collect(
     run = open_run(use_case, preset, overrides)
     gathered = gather(run)
     report_gathered(run, gathered)
+    return gathered
+
+
+@flow(name="collect", flow_run_name="collect-trajectories-{source}", validate_parameters=False, **ENDINGS)
+@checked
+def collect_trajectories(
+    source: TrajectorySource = TrajectorySource("default"),
+    overrides: dict[str, Any] | None = None,
+) -> dict[str, Accounting]:
+    """Bring what is new or changed of an app's trajectories, model calls and market outcomes into the store.
+
+    Args:
+        source: The app: a file of configs/trajectories that says where its tables are.
+        overrides: Settings that differ from it, by dotted key: {"source.kind": "sqlite", "calls.table": "calls"}.
+    """
+    run = open_trajectories(source, overrides)
+    gathered = gather_trajectories(run)
+    report_trajectories(run, gathered)
     return gathered

@@ -75,7 +75,7 @@ class Recorder:
         values = dict(self._redact(dict(feedback)))
         try:
             news = read_feedback(by_our_names(values, LATER), now)
-            if (name := identity(external_id)) is None:
+            if (name := identity("external_id", external_id)) is None:
                 raise Unreadable("missing_value", "external_id missing: say which decision this is about")  # noqa: TRY301
             entry = Entry(kind="feedback", id=name, at=now, values=news)
         except Unreadable as why:

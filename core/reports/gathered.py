@@ -1,4 +1,6 @@
-"""The report of what came in from where decisions are logged, and of how much there is to train on now."""
+"""The report of what came in from where an app logs, and of how much there is now."""
+
+from collections.abc import Mapping
 
 from core.accounting import Accounting
 from core.reports.markdown import Report, bullets, heading, table
@@ -11,28 +13,32 @@ EXPLAINED = {
     "nul_char": "holds the character U+0000, which PostgreSQL can't",
     "bad_unicode": "holds half a surrogate pair, or bytes that are no UTF-8",
     "non_finite": "holds NaN, infinity, or a number beyond a double's range",
+    "unfinished": "has no end yet, and is read again for some days",
+    "end_before_start": "ended before it began",
+    "bad_steps": "a step, or a part of one, is not what its name says",
+    "not_one_market": "names both a ticker and a question, or neither",
 }
 """What a reason means, where its word does not say it."""
 
 
 def gathered_report(title: str, rows: Accounting, found: Statistics) -> Report:
     """What became of every row that was read, and what there is now."""
-    source = found.source
-    report = Report(f"{title}: {rows.written:,} of {rows.read:,} rows from '{source}' are new or changed")
+    return tables_report(title, {"the rows": rows}, found, "What there is to train on")
+
+
+def tables_report(title: str, rows: Mapping[str, Accounting], found: Statistics, there_is: str) -> Report:
+    """The same of several tables of an app, by what their rows are called."""
+    total, source = sum(rows.values(), Accounting()), found.source
+    report = Report(f"{title}: {total.written:,} of {total.read:,} rows from '{source}' are new or changed")
+    for name, ends in rows.items():
+        report.add(heading(f"What became of {name}"), table(("end", "rows"), _ends(ends)))
     report.add(
-        heading("What became of the rows"),
-        table(("end", "rows"), _ends(rows)),
-        bullets(f"{reason}: {EXPLAINED[reason]}" for reason in rows.quarantined if reason in EXPLAINED),
+        bullets(f"{reason}: {EXPLAINED[reason]}" for reason in total.quarantined if reason in EXPLAINED),
         f"Quarantined rows lie in `overnight.quarantine`, as they came, under the source `{source}`."
-        if rows.quarantined
+        if total.quarantined
         else "",
     )
-    report.add(
-        heading("What there is to train on"),
-        found.sentence,
-        table(found.columns, found.lines()),
-    )
-    return report
+    return report.add(heading(there_is), found.sentence, table(found.columns, found.lines()))
 
 
 def _ends(rows: Accounting) -> list[tuple[str, int]]:

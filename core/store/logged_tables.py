@@ -102,14 +102,24 @@ class TrajectoryRow(StoredRow, table=True):
     window_hours: int = Field(default=1, sa_column_kwargs=FIRST)
     scenario_id: str | None = None
     episode_id: str | None = None
+    archetype: str | None = None
+    """The character that the agent plays."""
     started_at: datetime
     ended_at: datetime
-    steps: list[dict[str, Any]] = document()
-    metrics: dict[str, Any] | None = document(default=None)
-    components: dict[str, Any] | None = document(default=None)
+    steps: list[dict[str, Any]] = spelt()
+    metrics: dict[str, Any] | None = spelt(default=None)
+    components: dict[str, Any] | None = spelt(default=None)
+    truth: dict[str, Any] | None = spelt(default=None)
+    """What was true and what came of it, as the app knew it: for a judge, and never for a prompt."""
     status: str
     balance: float | None = None
     profit: float | None = None
+    total_reward: float | None = None
+    """What the app's own environment gave."""
+    judge_reward: float | None = None
+    """What the app's own judge gave; NULL until it has."""
+    judge_reasoning: str | None = None
+    judged_at: datetime | None = None
     model_version: str | None = None
     created_at: datetime
     updated_at: datetime
@@ -117,30 +127,34 @@ class TrajectoryRow(StoredRow, table=True):
 
 
 class ModelCallRow(StoredRow, table=True):
-    """One call of a language model during a trajectory's step."""
+    """One call of a language model during a trajectory's step. It may be here before its trajectory is, or without it."""
 
     __tablename__ = "llm_call_logs"
     __table_args__ = (
         UniqueConstraint("source", "external_id"),
-        Index("ix_llm_call_logs_trajectory", "trajectory"),
+        Index("ix_llm_call_logs_trajectory_id", "source", "trajectory_id"),
     )
     number: int = numbered()
     source: str
     external_id: str
-    trajectory: int = Field(sa_type=BigInteger, foreign_key="trajectories.number", ondelete="CASCADE")
-    step: int
+    trajectory_id: str
+    """Its trajectory's `external_id` in the same source."""
+    step: int | None = None
     called_at: datetime
     latency_ms: int | None = None
     model: str
     purpose: str
-    messages: list[dict[str, Any]] = document()
+    action_type: str | None = None
+    messages: list[dict[str, Any]] = spelt()
     response: str
     reasoning: str | None = None
     temperature: float | None = None
+    top_p: float | None = None
     max_tokens: int | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    logprobs: list[float] | None = document(default=None)
+    logprobs: list[float] | None = spelt(default=None)
+    revision: int = Field(default=1, sa_type=BigInteger, sa_column_kwargs=FIRST)
 
 
 class MarketOutcomeRow(StoredRow, table=True):
@@ -158,17 +172,21 @@ class MarketOutcomeRow(StoredRow, table=True):
     )
     number: int = numbered()
     source: str
+    external_id: str
+    """Of the app's row that says so: it may have several of one market, of which the last stands."""
     window_start: datetime
     ticker: str | None = None
     start_price: float | None = None
     end_price: float | None = None
+    sentiment: str | None = None
     question_id: str | None = None
     question: str | None = None
     answer: str | None = None
     final_probability: float | None = None
     volume: float | None = None
-    news: Any = document(default=None, nullable=True)
+    news: Any = spelt(default=None, nullable=True)
     observed_at: datetime = Field(sa_column_kwargs=NOW)
+    revision: int = Field(default=1, sa_type=BigInteger, sa_column_kwargs=FIRST)
 
 
 class RatedEntryRow(StoredRow, table=True):

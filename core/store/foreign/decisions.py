@@ -11,14 +11,15 @@ from core.accounting import Accounting
 from core.decision import ALSO_CALLED, COLUMNS, NEEDED
 from core.recording.spool import finish_abandoned
 from core.reward import RewardSpec
-from core.store.decisions import OPTED_IN, PAGE, ingest_page
+from core.store.decisions import DECISIONS
 from core.store.engine import connection
 from core.store.foreign.reading import reading
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape
+from core.store.newest import OPTED_IN
 from core.store.rewarded import known_spec
 
-DECISIONS = Shape(
+SHAPE = Shape(
     needed=NEEDED,
     optional=(*(name for name in COLUMNS if name not in NEEDED), OPTED_IN),
     also_called=ALSO_CALLED,
@@ -57,25 +58,10 @@ def _read(
     source: SourceSettings, use_case: str, spec: RewardSpec, run_id: str | None, now: datetime
 ) -> Iterator[Accounting]:
     with reading(
-        source, DECISIONS, f"decisions of {source.name}", ingest_page, run_id=run_id, now=now
+        source, SHAPE, f"decisions of {source.name}", DECISIONS.keep, run_id=run_id, now=now
     ) as read:
         yield from read.changed()
-        if read.since is not None:
-            for ids in _pending(source.name, use_case, spec, now):
-                yield from read.again(ids)
-
-
-def _pending(source: str, use_case: str, spec: RewardSpec, now: datetime) -> Iterator[list[str]]:
-    """Ids whose reward waits for something, some thousand at a time."""
-    with connection() as held:
-        number = known_spec(held, use_case, spec.sha256)
-    asked = {"source": source, "spec": number, "awaited_since": now - spec.last_deadline, "limit": PAGE}
-    after = 0
-    while True:
-        asked["after"] = after
         with connection() as held:
-            rows = held.execute(PENDING, asked).fetchall()
-        if not rows:
-            return
-        after = rows[-1][0]
-        yield [external_id for _, external_id in rows]
+            number = known_spec(held, use_case, spec.sha256)
+        since = now - spec.last_deadline
+        yield from read.awaited(PENDING, {"source": source.name, "spec": number, "awaited_since": since})

@@ -66,7 +66,7 @@ class PostgresSource:
         if source.watermark and self._types[source.watermark][1] != TIMES:
             raise ConfigError(
                 f"{source.table}.{source.watermark} is {self._types[source.watermark][0]}, not a time: name another "
-                "column in source.watermark, or null to read the whole table each time"
+                f"column in {source.section}.watermark, or null to read the whole table each time"
             )
 
     def changed(self, since: datetime | None) -> Iterator[ForeignRow]:

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import psycopg
 
 from core.accounting import Accounting
 from core.files import digest
-from core.store.decisions import letters, pages
+from core.store.decisions import PAGE, letters, pages
 from core.store.engine import connection
 from core.store.foreign.opening import open_source
 from core.store.foreign.rows import ForeignRow, Source
@@ -62,10 +62,19 @@ class Reading:
         for page in pages(self.opened.changed(self.since), _letters):
             yield self._kept(page, changed=True)
 
-    def again(self, ids: Sequence[str]) -> Iterator[Accounting]:
-        """Keep some rows that were not changed since, as far as is known. Raises: SourceError, StoreError."""
-        if self.since is not None:
-            for page in pages(self.opened.named(ids, self.since), _letters):
+    def awaited(self, query: LiteralString, asked: Mapping[str, Any]) -> Iterator[Accounting]:
+        """Keep rows that wait for something and were not changed since, as far as is known. Raises: SourceError, StoreError.
+
+        `query` gives their numbers and ids, from a number `after` on, at most `limit`, in the order of the numbers.
+        """
+        after = 0
+        while self.since is not None:
+            with connection() as held:
+                rows = held.execute(query, {**asked, "after": after, "limit": PAGE}).fetchall()
+            if not rows:
+                return
+            after = rows[-1][0]
+            for page in pages(self.opened.named([name for _, name in rows], self.since), _letters):
                 yield self._kept(page, changed=False)
 
     def _kept(self, page: Sequence[ForeignRow], *, changed: bool) -> Accounting:

@@ -31,7 +31,7 @@ def match(shape: Shape, source: SourceSettings, have: Sequence[str]) -> dict[str
     """
     if unknown := [name for name in source.columns if name not in shape.columns]:
         raise ConfigError(
-            f"source.columns names {_listed(unknown)}: choose among {', '.join(shape.columns)} (ours on the left, the "
+            f"{source.section}.columns names {_listed(unknown)}: choose among {', '.join(shape.columns)} (ours on the left, the "
             "app's on the right)"
         )
     found = {name: _place(name, shape, source, have) for name in shape.columns}
@@ -40,7 +40,7 @@ def match(shape: Shape, source: SourceSettings, have: Sequence[str]) -> dict[str
     if asked or missing:
         raise ConfigError(
             f"the table {source.table} lacks {_listed([*missing, *asked])}; it has {', '.join(have)}: name what they "
-            "are called there in source.columns and source.watermark"
+            f"are called there in {source.section}.columns and {source.section}.watermark"
         )
     return {name: there for name, there in found.items() if there is not None}
 
@@ -49,7 +49,7 @@ def no_table(source: SourceSettings, where: str, known: Sequence[str]) -> Config
     """The one clear line for a table that isn't there."""
     near = difflib.get_close_matches(source.table, known, n=1, cutoff=0.4)
     meant = f"did you mean {near[0]}" if near else f"there are {', '.join(known[:12]) or 'none'}"
-    return ConfigError(f"{where} has no table {source.table}: {meant}? Correct source.table")
+    return ConfigError(f"{where} has no table {source.table}: {meant}? Correct {source.section}.table")
 
 
 def _place(name: str, shape: Shape, source: SourceSettings, have: Sequence[str]) -> str | None:
@@ -60,7 +60,8 @@ def _place(name: str, shape: Shape, source: SourceSettings, have: Sequence[str])
         same = [there for there in have if normalised(there) == normalised(called)]
         if len(same) > 1:
             raise ConfigError(
-                f"the table {source.table} has {_listed(same)}, and each could be {name}: say which in source.columns"
+                f"the table {source.table} has {_listed(same)}, and each could be {name}: say which in "
+                f"{source.section}.columns"
             )
         if same:
             return same[0]

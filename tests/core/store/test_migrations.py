@@ -35,6 +35,32 @@ def test_up_down_and_up_again(empty_database):
     assert tables("public") == set()
 
 
+def test_model_calls_keep_their_trajectory(database):
+    """Down to where they held its number, up to where they hold its id; a call without one can't go down."""
+    keep = """
+        INSERT INTO overnight.trajectories (source, external_id, agent_id, window_start, started_at, ended_at, steps,
+            status, created_at, updated_at) VALUES ('app', 't', 'a', now(), now(), now(), '[{"reward":0.5}]', 'done', now(), now());
+        INSERT INTO overnight.llm_call_logs (source, external_id, trajectory_id, step, called_at, model, purpose, messages,
+            response) VALUES ('app', 'c', 't', 0, now(), 'm', 'action', '[]', ''), ('app', 'd', 'none', 0, now(), 'm', 'action', '[]', '');
+        INSERT INTO overnight.market_outcomes (source, external_id, window_start, ticker) VALUES ('app', 'o', now(), 'T')
+    """
+    with transaction() as session:
+        session.execute(text(keep.replace(":", r"\:")))
+
+    downgrade("0010")
+    migrate()
+    check()
+
+    with transaction() as session:
+        calls = session.execute(
+            text("SELECT external_id, trajectory_id, revision FROM overnight.llm_call_logs")
+        )
+        assert calls.all() == [("c", "t", 1)]
+        steps = session.execute(text("SELECT steps->0->>'reward' FROM overnight.trajectories"))
+        assert steps.all() == [("0.5",)]
+        assert session.execute(text("SELECT external_id FROM overnight.market_outcomes")).scalar() == "1"
+
+
 def test_migrating_again_changes_nothing(database):
     """Rows stay."""
     with transaction() as session:
