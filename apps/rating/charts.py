@@ -52,21 +52,18 @@ def deviation_bars(box: Box, series: Series) -> Element:
     mean = fmean(value for _, value in amounts)
     most = max(abs(value - mean) for _, value in amounts) or 1.0
     left = _column(amounts, box)
-    middle, half = (left + box.width) / 2, max((box.width - left) / 2 - 46, 4)
+    beside = 4 if box.is_small else 46
+    middle, half = (left + box.width) / 2, (box.width - left) / 2 - beside
     drawn = [element("line", x1=middle, x2=middle, y1=2, y2=box.height - 2, class_="axis")]
     for name, value, y, thick in _rows(amounts, box):
         length, sign = half * abs(value - mean) / most, 1 if value >= mean else -1
+        text, anchor = y + thick / 2 + 4, "start" if sign > 0 else "end"
         drawn += [
-            words(shortened(name, left - 8), left - 8, y + thick / 2 + 4, "end"),
+            words(shortened(name, left - 8), left - 8, text, "end"),
             rectangle(min(middle, middle + sign * length), y, length, thick, "good" if sign > 0 else "bad"),
-            words(
-                f"{value - mean:+.1f}",
-                middle + sign * (length + 5),
-                y + thick / 2 + 4,
-                "start" if sign > 0 else "end",
-                "value",
-            ),
         ]
+        if not box.is_small:
+            drawn.append(words(f"{value - mean:+.1f}", middle + sign * (length + 5), text, anchor, "value"))
     return canvas(box, *drawn)
 
 
@@ -103,11 +100,8 @@ def top_three_in_red(box: Box, series: Series) -> Element:
 def pareto_bars(box: Box, series: Series) -> Element:
     """Columns, the largest first, and the share of the whole that they reach together."""
     whole = sum(abs(value) for _, value in ranked(series, MOST_HOURS)) or 1.0
-    amounts = ranked(series, max(int(box.width // COLUMN), 3))
-    most = (
-        max(abs(value) for _, value in amounts) or 1.0,
-        sum(abs(value) for _, value in amounts) or 1.0,
-    )
+    amounts = ranked(series, 12 if box.is_small else max(int(box.width // COLUMN), 3))
+    most = max(abs(value) for _, value in amounts) or 1.0
     below = 4 if box.is_small else 20
     step, room = (box.width - 12) / len(amounts), box.height - below - 16
     drawn, reached, points = [], 0.0, []

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from apps.rating.markup import Element, element
 from apps.rating.series import Box, Series, number
 
-LETTER = 6.3
+LETTER = 6.9
 """Pixels that a letter of a small label takes, a little more than most do."""
 COLOURS = 5
 

@@ -97,7 +97,10 @@ def _arrows(box: Box, series: Series, *, losses: bool) -> Element:
     if not box.is_small:
         drawn.append(words("supply", left / 2, box.height / 2 + 4, "middle", "on"))
     for place, (name, used, unused) in enumerate(taken):
-        y, thick = step * (place + 0.5), 2 + min(step * 0.3, 14) * used / most
+        y, thick = (
+            step * (place + 0.5) - (4 if losses else 0),
+            2 + min(step * 0.3, box.height * 0.08) * used / most,
+        )
         drawn += _arrow(left + 4, right - 6, y, thick, "c0")
         down = 6 if losses and step > 30 else 0
         drawn.append(words(shortened(f"{name} {number(used)}", box.width - right), right, y + 4 - down))

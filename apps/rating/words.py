@@ -129,7 +129,7 @@ def card_with_history(box: Box, series: Series) -> Element:
         )
         for place, value in enumerate(values)
     ]
-    said = element("p", element("b", f"{thing} is at {number(last)}"), element("span", _against(last, usual)))
+    said = element("p", element("b", f"{number(last)} {thing}"), element("span", _against(last, usual)))
     return element("div", said, canvas(room, *bars), class_="history")
 
 

@@ -5,6 +5,7 @@ const NAME = "overnight.rater";
 const given = []; // thumbs of this visit that can be undone, the last one last
 let entry = null; // what is shown
 let busy = false; // a request is under way: what is pressed meanwhile is not meant for what comes
+let done = Promise.resolve(); // when it is over
 
 const rater = () => at("rater").value.trim();
 const room = () => Math.floor(at("main").clientWidth);
@@ -19,8 +20,14 @@ async function asked(path, body) {
 }
 
 // One thing at a time, and whatever goes wrong is said.
-async function alone(work) {
-  if (busy) return;
+function alone(work) {
+  if (!busy) done = worked(work);
+}
+
+// What was chosen meanwhile is done afterwards.
+const afterwards = (work) => done.then(() => alone(work));
+
+async function worked(work) {
   busy = true;
   at("main").setAttribute("aria-busy", "true");
   try {
@@ -146,9 +153,11 @@ function pressed(event) {
 
 function changed() {
   localStorage.setItem(NAME, rater());
-  given.length = 0;
-  say("");
-  alone(() => next());
+  afterwards(() => {
+    given.length = 0;
+    say("");
+    return next();
+  });
 }
 
 // A widget is drawn for the room that it has.
@@ -159,7 +168,7 @@ function resized() {
   waiting = setTimeout(() => {
     if (!entry || room() === drawnFor) return;
     drawnFor = room();
-    alone(async () => {
+    afterwards(async () => {
       at("stage").innerHTML = (await asked(`entry?${query({ entry_id: entry.entry_id, room: room() })}`)).drawing;
     });
   }, 200);
@@ -182,7 +191,7 @@ at("skip").addEventListener("click", skip);
 at("undo").addEventListener("click", undo);
 at("rater").addEventListener("change", changed);
 at("rater").addEventListener("keydown", (event) => event.key === "Enter" && event.target.blur());
-for (const id of ["scenario", "widget"]) at(id).addEventListener("change", () => alone(() => next()));
+for (const id of ["scenario", "widget"]) at(id).addEventListener("change", () => afterwards(() => next()));
 document.addEventListener("keydown", pressed);
 addEventListener("resize", resized);
 alone(start);
