@@ -7,6 +7,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS = constraints.txt
 PRESET = demo
 RATE_PORT = 4281
+RATE =
 PYTHON_CHECKED = ./deployments/prerequisites.sh
 
 # Nothing is reported to anyone; the server, the worker and the runs inherit it.
@@ -30,7 +31,7 @@ up: install
 	@$(BIN)/python -m deployments.local up
 
 rate: install
-	@$(BIN)/python -m apps.rating --port $(RATE_PORT)
+	@$(BIN)/python -m apps.rating --port $(RATE_PORT) $(RATE)
 
 stop:
 	@if [ -f $(VENV)/installed ]; then $(BIN)/python -m deployments.local down; else echo "Nothing is installed here."; fi
