@@ -9,7 +9,7 @@ from apps.rating.series import MOST_HOURS, Amounts, Box, Series, compared, halve
 
 LEGEND = 20
 """Pixels that a line of a legend takes."""
-COLUMN = 48
+COLUMN = 54
 """Pixels that a column with its label takes."""
 AHEAD = 4
 """Hours that a forecast goes on."""
