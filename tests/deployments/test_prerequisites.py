@@ -93,7 +93,9 @@ def test_the_browser_of_the_tests_is_installed_where_apt_get_can(machine):
     assert done.returncode == 1
     assert "missing: Chromium, in which the rating page is tested\ninstall: " in done.stderr
     assert done.stderr.endswith("apt-get install -y chromium\n")
-    there = '#!/bin/sh\necho "$*" >> "$0.log"\ntest -e "${0%/*}/chromium" || ln -s /bin/sh "${0%/*}/chromium"\n'
+    there = (
+        '#!/bin/sh\necho "$*" >> "$0.log"\ntest -e "${0%/*}/chromium" || ln -s /bin/sh "${0%/*}/chromium"\n'
+    )
     (machine / "ln").symlink_to(shutil.which("ln"))
     program(machine, "apt-get", there)
     done = check(machine, "browser")

@@ -25,7 +25,9 @@ function alone(work) {
 }
 
 // What was chosen meanwhile is done afterwards.
-const afterwards = (work) => done.then(() => alone(work));
+function afterwards(work) {
+  done = done.then(() => worked(work));
+}
 
 async function worked(work) {
   busy = true;
@@ -160,6 +162,11 @@ function changed() {
   });
 }
 
+function filtered(event) {
+  event.target.blur(); // keys rate again
+  afterwards(() => next());
+}
+
 // A widget is drawn for the room that it has.
 let drawnFor = 0;
 let waiting = 0;
@@ -191,7 +198,7 @@ at("skip").addEventListener("click", skip);
 at("undo").addEventListener("click", undo);
 at("rater").addEventListener("change", changed);
 at("rater").addEventListener("keydown", (event) => event.key === "Enter" && event.target.blur());
-for (const id of ["scenario", "widget"]) at(id).addEventListener("change", () => afterwards(() => next()));
+for (const id of ["scenario", "widget"]) at(id).addEventListener("change", filtered);
 document.addEventListener("keydown", pressed);
 addEventListener("resize", resized);
 alone(start);
