@@ -6,16 +6,19 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS = constraints.txt
 PRESET = demo
+RATE_PORT = 4281
+RATE =
 PYTHON_CHECKED = ./deployments/prerequisites.sh
 
 # Nothing is reported to anyone; the server, the worker and the runs inherit it.
 export DO_NOT_TRACK = 1
 
-.PHONY: help demo up stop status install install-test test clean
+.PHONY: help demo up rate stop status install install-test test clean
 
 help:
 	@echo "make demo     install, start, run the demo and say where the result is"
 	@echo "make up       install and start the server and the worker"
+	@echo "make rate     a page on which people rate by hand what a dashboard shows"
 	@echo "make status   what runs, and where"
 	@echo "make stop     end the server, the worker and the database"
 	@echo "make test     what the tests need, then ruff, mypy and pytest"
@@ -26,6 +29,9 @@ demo: install
 
 up: install
 	@$(BIN)/python -m deployments.local up
+
+rate: install
+	@$(BIN)/python -m apps.rating --port $(RATE_PORT) $(RATE)
 
 stop:
 	@if [ -f $(VENV)/installed ]; then $(BIN)/python -m deployments.local down; else echo "Nothing is installed here."; fi
@@ -63,6 +69,8 @@ $(VENV)/installed: $(VENV)/made pyproject.toml $(CONSTRAINTS) deployments/instal
 	@$(BIN)/python -m deployments.install_llama_cpp
 	@touch $@
 
+# The rating page is tested in a browser, the system's own.
 $(VENV)/installed-test: $(VENV)/installed
+	@$(PYTHON_CHECKED) browser > $(VENV)/checked
 	@$(PIP) install -q --progress-bar off --log $(VENV)/pip.log -c $(CONSTRAINTS) -e '.[test]'
 	@touch $@

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What Overnight needs from the system; prints the Python to use, or what is missing and how to get it.
-# PYTHON=/path/to/python chooses another one.
+# PYTHON=/path/to/python chooses another one. With the word `browser` it wants the tests' browser too, and installs it
+# where this user may and apt-get can.
 
 sudo=""
 [ "$(id -u)" = 0 ] || sudo="sudo "
@@ -54,6 +55,19 @@ if [ "$(uname -s)" = Darwin ]; then  # there, cc exists before the compiler does
     xcode-select -p >/dev/null 2>&1 || missing "a C/C++ compiler" "xcode-select --install"
 elif ! any ${CC:-cc gcc clang} || ! any ${CXX:-c++ g++ clang++}; then
     missing "a C/C++ compiler" "$(install 'gcc g++' 'gcc gcc-c++' '')"
+fi
+
+has_browser() { any chromium chromium-browser google-chrome; }
+
+get_browser() {
+    command -v apt-get >/dev/null || return
+    echo "Installing Chromium for the tests: apt-get install -y chromium"
+    root="${sudo:+sudo -n}"
+    $root apt-get -qq update && DEBIAN_FRONTEND=noninteractive $root apt-get -qq install -y --no-install-recommends chromium
+} >&2
+
+if [ "${1:-}" = browser ] && ! has_browser && ! { get_browser && has_browser; }; then
+    missing "Chromium, in which the rating page is tested" "$(install chromium chromium 'brew install --cask chromium')"
 fi
 
 [ "$failed" = 0 ] || exit 1

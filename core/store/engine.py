@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlmodel import Session
@@ -60,13 +61,15 @@ def connection() -> Iterator[psycopg.Connection]:
     Raises: as `transaction`.
     """
     held = engine().raw_connection()
+    driver: psycopg.Connection = held.driver_connection  # type: ignore[assignment]
     try:
-        driver: psycopg.Connection = held.driver_connection  # type: ignore[assignment]
         yield driver
         driver.commit()
     except psycopg.Error as error:
         raise driver_error(error) from error
     finally:
+        if driver.info.transaction_status is TransactionStatus.ACTIVE:
+            held.invalidate()  # an exception left a stream in the middle: there is no undoing over this connection
         held.close()  # the pool undoes what is open
 
 

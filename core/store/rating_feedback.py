@@ -1,4 +1,4 @@
-"""One thumb at a time, as an app hands it over: kept when the call returns, or refused with its reason."""
+"""One thumb at a time, as an app hands it over: kept when the call returns, or refused with its reason; and taken back."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,6 +20,9 @@ OURS = {
     if called not in ("created_at", "updated_at")
 }
 """Our name of a field by any of its spellings."""
+FORGET = (
+    "DELETE FROM overnight.ratings WHERE source = %s AND entry_id = %s AND rater_id = %s AND rated_at = %s"
+)
 
 
 def add_feedback(source: str, feedback: Mapping[str, Any], *, now: datetime | None = None) -> bool:
@@ -36,6 +39,15 @@ def add_feedback(source: str, feedback: Mapping[str, Any], *, now: datetime | No
         done = ratings_page(held, source, [named], None, moment)
         _need_kept(done, named)
     return done.written == 1
+
+
+def take_back(source: str, entry_id: str, rater_id: str, rated_at: datetime) -> bool:
+    """Forget a rating as if it had never been given; whether it was there. One that its rater has changed since then stays.
+
+    Raises: StoreError.
+    """
+    with connection() as held:
+        return held.execute(FORGET, (source, entry_id, rater_id, rated_at)).rowcount == 1
 
 
 def _named(feedback: Mapping[str, Any]) -> dict[str, Any]:

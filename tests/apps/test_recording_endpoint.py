@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from core.config import load_config
 from core.decision import LARGEST
 from core.store.engine import connection
+from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 
 ROOT = Path(__file__).parents[2]
 DECISION = {
@@ -118,6 +120,22 @@ def test_a_thumb_comes_over_http(endpoint):
     assert query("SELECT source, rating, revision, model_version FROM overnight.ratings") == [
         ("js", "down", 2, "base")
     ]
+
+
+def test_anybody_here_asks_whether_it_is_time_to_learn(endpoint):
+    """How many ratings are new, how many are enough, and when any is, by a preset's settings."""
+    shown = {"entryId": "e1", "question": "How are the pumps?", "widget": "kpi"}
+    assert endpoint.call("GET", "/status")[1]["next_check"] is None
+    endpoint.call("POST", "/ratings", shown | {"raterId": "ann", "rating": "up"})
+    status, told = endpoint.call("GET", "/status?preset=demo")
+    assert status == 200
+    assert (told["source"], told["ratings"], told["buffer_size"], told["last_run"]) == ("js", 1, 1, None)
+    settings = load_config(WidgetRatingsConfig, "widget_ratings", "demo").online
+    assert told["min_samples"] == settings.min_samples_to_retrain
+    assert told["should_retrain"] is False
+    assert told["next_check"] is not None
+    status, told = endpoint.call("GET", "/status?preset=tune")
+    assert (status, told["detail"][:21]) == (404, "unknown preset 'tune'")
 
 
 def test_what_is_wrong_is_told_with_its_reason(endpoint):

@@ -18,9 +18,9 @@ def machine(tmp_path):
     return tmp_path
 
 
-def check(machine, **environment):
+def check(machine, *words, **environment):
     return subprocess.run(
-        ["/bin/sh", str(SCRIPT)],
+        ["/bin/sh", str(SCRIPT), *words],
         env={"PATH": str(machine)} | environment,
         capture_output=True,
         text=True,
@@ -79,3 +79,28 @@ def test_a_mac_without_its_developer_tools_is_told_of_them(machine):
         "missing: a C/C++ compiler",
         "install: xcode-select --install",
     ]
+
+
+def test_the_browser_of_the_tests_is_installed_where_apt_get_can(machine):
+    """Once, and for the tests alone; where it can't be had, the command is told."""
+    for name in ("cc", "c++"):
+        program(machine, name)
+    (machine / "python3").symlink_to(sys.executable)
+    program(machine, "sudo", '#!/bin/sh\nshift; exec "$@"\n')
+    program(machine, "apt-get", '#!/bin/sh\necho "$*" >> "$0.log"\n')
+    assert check(machine).returncode == 0
+    done = check(machine, "browser")
+    assert done.returncode == 1
+    assert "missing: Chromium, in which the rating page is tested\ninstall: " in done.stderr
+    assert done.stderr.endswith("apt-get install -y chromium\n")
+    there = (
+        '#!/bin/sh\necho "$*" >> "$0.log"\ntest -e "${0%/*}/chromium" || ln -s /bin/sh "${0%/*}/chromium"\n'
+    )
+    (machine / "ln").symlink_to(shutil.which("ln"))
+    program(machine, "apt-get", there)
+    done = check(machine, "browser")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).name.startswith("python")
+    asked = (machine / "apt-get.log").read_text()
+    assert check(machine, "browser").returncode == 0
+    assert (machine / "apt-get.log").read_text() == asked

@@ -30,7 +30,8 @@ class SimulationSettings(Settings):
     scenarios: int = Field(default=12, ge=2, le=len(SCENARIOS))
     questions: int = Field(default=16, ge=1)
     """In each scenario."""
-    raters: int = Field(default=20, ge=1)
+    raters: int = Field(default=20, ge=0)
+    """Without any, people rate what is shown: `make rate`."""
     ratings: int = Field(default=60, ge=1)
     """Of each rater on a day."""
     days: int = Field(default=5, ge=1)

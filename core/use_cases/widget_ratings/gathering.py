@@ -43,15 +43,23 @@ def statistics(config: WidgetRatingsConfig) -> RatingStatistics:
     return rating_statistics(config.rows_of)
 
 
+def entry_pages(config: WidgetRatingsConfig, run_id: str | None = None) -> Iterator[Accounting]:
+    """Bring what is shown into the store: the simulation's or a file's entries. An app's come with its ratings.
+
+    Raises: as `gather`.
+    """
+    if config.is_simulated:
+        yield from ingest_entries(config.rows_of, entry_rows(config.simulation), run_id=run_id)
+    elif config.data_file is not None:
+        yield from ingest_entries(config.rows_of, entries_in(config.data_file), run_id=run_id)
+
+
 def _pages(config: WidgetRatingsConfig, run_id: str | None) -> Iterator[Accounting]:
     source = config.rows_of
+    yield from entry_pages(config, run_id)
     if config.is_simulated:
         end = known_until(config)
-        yield from ingest_entries(source, entry_rows(config.simulation), run_id=run_id)
         yield from ingest_ratings(source, rating_rows(config.simulation, end), run_id=run_id, now=end)
-        return
-    if config.data_file is not None:
-        yield from ingest_entries(source, entries_in(config.data_file), run_id=run_id)
     if config.source is not None:
         yield from import_ratings(config.source, run_id=run_id)
     for path in filter(None, (config.ratings_file,)):

@@ -47,14 +47,13 @@ def fixture_prompt(
 
 def _about(context: Mapping[str, Any] | None) -> str:
     """What was known of the question when the widget was chosen."""
-    intent = (context or {}).get("intent")
-    known = intent if isinstance(intent, dict) else {}
+    known = _object(_object(context).get("intent"))
     return "; ".join(_line(_words(known[name])) for name in KNOWN if known.get(name))[:SHOWN]
 
 
 def _data(context: Mapping[str, Any] | None) -> str:
     """The labels and values that the widget shows."""
-    given = (context or {}).get("data_override")
+    given = _object(context).get("data_override")
     data = given.get("demoData", given) if isinstance(given, dict) else None
     if not isinstance(data, dict):
         return ""
@@ -64,6 +63,11 @@ def _data(context: Mapping[str, Any] | None) -> str:
         if isinstance(value, str | int | float) and not name.startswith("_")
     }
     return ", ".join(f"{name} {_line(str(value))}" for name, value in sorted(plain.items()))[:SHOWN]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """What an app kept as an object, and an empty one where it kept something else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _words(value: Any) -> str:

@@ -100,3 +100,17 @@ def test_memory_stays_bounded(database):
         assert sum(len(one["text"]) for (one,) in found) == 10_000 * 10_000
     assert len(seen) == 20
     assert max(seen) - seen[0] < 30 * 2**20
+
+
+def test_a_reader_that_fails_in_the_middle_of_a_stream_says_so(database):
+    """Its error comes at once, whatever is still on its way, and the next one has a connection of its own."""
+
+    def read():
+        with connection() as held:
+            for (number,) in stream(held, "SELECT n::bigint FROM generate_series(1, 1000000) n", ("int8",)):
+                assert number < 2
+
+    with pytest.raises(AssertionError):
+        read()
+    with connection() as held:
+        assert held.execute("SELECT 1").fetchone() == (1,)

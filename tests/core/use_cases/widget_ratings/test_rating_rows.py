@@ -186,3 +186,15 @@ def test_the_simulated_raters_like_what_they_are_said_to_like(database, tmp_path
     }
     assert accuracy[TRUE_TASTE] > 0.85
     assert 0.3 < accuracy["most liked elsewhere"] < accuracy[TRUE_TASTE]
+
+
+def test_people_alone_rate_what_the_simulation_shows(database):
+    """Without simulated raters a night brings in the entries and no rating; what people said stays."""
+    config = configured(simulation__raters=0, simulation__scenarios=2, simulation__questions=1)
+    assert gather(config, None, nothing).written == 2 * 96
+    (page,) = ingest_ratings(
+        "simulation", [{"entry_id": "pumps-000/kpi/hero/plain-number", "rating": "up"}], now=AT
+    )
+    assert page.written == 1
+    assert gather(config, None, nothing).written == 0
+    assert config.rows_of == "simulation"

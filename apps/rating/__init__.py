@@ -1,0 +1,1 @@
+"""A page on which people rate by hand what a dashboard shows."""
