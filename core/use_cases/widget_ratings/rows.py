@@ -103,7 +103,9 @@ def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
     return {
         "id": f"{of.question_id}/{chosen}",
         "prompt": asking.prompt,
-        "answers": [[answer, *asking.answers[answer]] for answer in _shuffled(of.question_id, asking.answers)],
+        "answers": [
+            [answer, *asking.answers[answer]] for answer in _shuffled(of.question_id, asking.answers)
+        ],
         "split": split_of(of.scenario or of.question_id, config.held_out),
         "problem": asking.problem,
         "question_id": of.question_id,
@@ -114,8 +116,7 @@ def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
 
 
 def _shuffled(question: str, answers: Mapping[str, Any]) -> list[str]:
-    """The answers in an order of the question's own, by a hash: where only some of all pairs are learnt from, each question
-    has others, and no answer is always among them for its name."""
+    """The answers by a hash of the question's own, so that the few pairs that are learnt from are not always its first names'."""
     return sorted(answers, key=lambda answer: digest("answer", question, answer))
 
 

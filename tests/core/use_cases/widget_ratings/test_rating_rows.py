@@ -15,7 +15,7 @@ from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 from core.use_cases.widget_ratings.contest import TRUE_TASTE, _scripted, _scripts, pairs_of
 from core.use_cases.widget_ratings.gathering import gather
 from core.use_cases.widget_ratings.groups import balanced, groups, is_paired
-from core.use_cases.widget_ratings.rows import ALONE, FEW, SPLIT, collect, reward
+from core.use_cases.widget_ratings.rows import ALONE, FEW, SPLIT, _shuffled, collect, reward
 from core.use_cases.widget_ratings.simulation import UNSURE
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -80,9 +80,13 @@ def test_a_thumb_is_a_vote_on_the_widget_and_on_its_look(database, tmp_path):
         "kpi (normal)\n": 1.0,
         "trend (normal)\n": -1.0,
     }
-    assert widget["metadata"]["votes"] == [[1, 0], [2, 1], [0, 1]]
-    assert rows["q/kpi/normal"]["completions"] == ["badge\n", "gauge\n"]
-    assert rows["q/kpi/normal"]["rewards"] == [1.0, -1.0]
+    assert dict(zip(widget["completions"], widget["metadata"]["votes"], strict=True)) == {
+        "kpi (hero)\n": [1, 0],
+        "kpi (normal)\n": [2, 1],
+        "trend (normal)\n": [0, 1],
+    }
+    look = rows["q/kpi/normal"]
+    assert dict(zip(look["completions"], look["rewards"], strict=True)) == {"badge\n": 1.0, "gauge\n": -1.0}
     assert rows["q/kpi/hero"]["rewards"] == [1.0]
     assert rewards.skipped == {ALONE: 1}
     assert "Widgets: kpi, trend" in widget["prompt"]
@@ -198,3 +202,13 @@ def test_people_alone_rate_what_the_simulation_shows(database):
     assert page.written == 1
     assert gather(config, None, nothing).written == 0
     assert config.rows_of == "simulation"
+
+
+def test_which_pairs_of_a_question_are_learnt_from_does_not_follow_the_alphabet() -> None:
+    answers = [f"{letter} (normal)" for letter in "abcdefghijklmnop"]
+    votes = {answer: [0, 1] for answer in answers}
+
+    first = {_shuffled(f"question-{number}", votes)[0] for number in range(200)}
+
+    assert first == set(answers)
+    assert _shuffled("question-1", votes) == _shuffled("question-1", dict(reversed(votes.items())))
