@@ -9,9 +9,9 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse
 
-from core.decision import LARGEST
 from core.document import Unreadable
 from core.errors import ConfigError, DataError, OvernightError, StorageError, StoreError
+from core.value import LARGEST
 
 HERE = ("127.0.0.1", "localhost")
 """What a client on this machine calls it: a page of a stranger, whatever its name resolves to, says another."""
@@ -51,9 +51,7 @@ async def json_object(request: Request) -> dict[str, Any]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > LARGEST_BODY:
-            raise HTTPException(
-                413, f"larger than {LARGEST_BODY:,} bytes: leave out what a decision doesn't need"
-            )
+            raise HTTPException(413, f"larger than {LARGEST_BODY:,} bytes: leave out what isn't needed")
     try:
         found = json.loads(body)
     except RecursionError as error:
@@ -61,9 +59,7 @@ async def json_object(request: Request) -> dict[str, Any]:
     except ValueError as error:
         raise HTTPException(422, f"no JSON: {error}") from error
     if not isinstance(found, dict):
-        raise HTTPException(
-            422, f"a JSON {type(found).__name__}: send an object with the fields of a decision"
-        )
+        raise HTTPException(422, f"a JSON {type(found).__name__}: send an object with fields")
     return found
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from core.decision import identity, moment, need_past, need_values, text, within
 from core.document import Unreadable, document
+from core.value import identity, moment, need_past, need_values, text, within
 
 
 @dataclass(frozen=True, slots=True)

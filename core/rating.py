@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from core.decision import AHEAD, LARGEST, LONGEST_ID, moment, text
 from core.document import Unreadable, document
+from core.value import AHEAD, LARGEST, LONGEST_ID, moment, text
 
 NOBODY = "somebody"
 """Who rated where it was not noted."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from core.decision import (
+from core.document import Unreadable, document, encoded
+from core.value import (
     identity,
     moment,
     need_logprobs,
@@ -22,7 +23,6 @@ from core.decision import (
     whole,
     within,
 )
-from core.document import Unreadable, document, encoded
 from core.window import window_start
 
 LONGEST_WINDOW = 24 * 366

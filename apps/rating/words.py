@@ -44,49 +44,17 @@ def side_by_side_values(_box: Box, series: Series) -> Element:
 
 def plain_list(box: Box, series: Series) -> Element:
     """What happened, a line each, the latest first."""
-    return element(
-        "ul",
-        *(
-            element("li", element("time", event.when), element("span", f"{event.words}, {event.thing}"))
-            for event in _fitting(box, series, 24)
-        ),
-        class_="log",
-    )
+    return element("ul", *map(_line, _fitting(box, series, 24)), class_="log")
 
 
 def incident_cards(box: Box, series: Series) -> Element:
     """What happened, a card each, the grave ones red."""
-    return element(
-        "ul",
-        *(
-            element(
-                "li",
-                element("b", event.words),
-                element("span", event.thing, class_="name"),
-                element("time", event.when),
-                class_="grave" if event.is_grave else "mild",
-            )
-            for event in _fitting(box, series, 56, 190)
-        ),
-        class_="cards",
-    )
+    return element("ul", *map(_card, _fitting(box, series, 56, 190)), class_="cards")
 
 
 def timeline(box: Box, series: Series) -> Element:
-    """What happened along a line, the latest first."""
-    return element(
-        "ol",
-        *(
-            element(
-                "li",
-                element("time", event.when),
-                element("span", f"{event.words}, {event.thing}"),
-                class_="grave" if event.is_grave else "mild",
-            )
-            for event in _fitting(box, series, 34)
-        ),
-        class_="timeline",
-    )
+    """What happened along a line, the latest first, the grave ones red."""
+    return element("ol", *map(_line, _fitting(box, series, 34)), class_="timeline")
 
 
 def badge(_box: Box, series: Series) -> Element:
@@ -131,6 +99,20 @@ def card_with_history(box: Box, series: Series) -> Element:
     ]
     said = element("p", element("b", f"{number(last)} {thing}"), element("span", _against(last, usual)))
     return element("div", said, canvas(room, *bars), class_="history")
+
+
+def _line(event: Event) -> Element:
+    said = element("span", f"{event.words}, {event.thing}")
+    return element("li", element("time", event.when), said, class_=_colour(event))
+
+
+def _card(event: Event) -> Element:
+    thing = element("span", event.thing, class_="name")
+    return element("li", element("b", event.words), thing, element("time", event.when), class_=_colour(event))
+
+
+def _colour(event: Event) -> str:
+    return "grave" if event.is_grave else "mild"
 
 
 def _tiles(tiles: Iterable[Element], class_: str = "") -> Element:

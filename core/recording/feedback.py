@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from core.decision import AHEAD, LARGEST, Feedback, moment, number, one_of
+from core.decision import Feedback
 from core.document import Unreadable, document
+from core.value import AHEAD, LARGEST, moment, number, one_of
 
 LATER = ("feedback", "correction", "feedback_at", "outcome", "outcome_at", "components", "next_state")
 """The fields of a decision that may come after it."""

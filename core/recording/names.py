@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from core.decision import ALSO_CALLED, COLUMNS, normalised
+from core.decision import ALSO_CALLED, COLUMNS
 from core.document import Unreadable
+from core.value import normalised
 
 OURS = {normalised(called): name for name in COLUMNS for called in (name, *ALSO_CALLED.get(name, ()))}
 

@@ -11,13 +11,14 @@ from typing import Any, Self
 from uuid import uuid4
 
 from core.accounting import Accounting
-from core.decision import COLUMNS, identity, read_decision, text
+from core.decision import COLUMNS, read_decision
 from core.document import Unreadable, document
 from core.errors import OvernightError, StorageError
 from core.recording.entry import Entry, decision_entry, refused_entry
 from core.recording.feedback import LATER, known_components, read_feedback
 from core.recording.names import by_our_names
 from core.recording.spool import drain, finish_abandoned, new_segment, spool_folder
+from core.value import identity, text
 
 Redact = Callable[[dict[str, Any]], Mapping[str, Any]]
 """Takes personal data out of what is about to be written: called with a decision's or a feedback's fields."""

@@ -28,7 +28,7 @@ def document(**rest: Any) -> Any:
 
 
 def spelt(**rest: Any) -> Any:
-    """A json column, which keeps the text, in the one spelling that `core.decision` gives it.
+    """A json column, which keeps the text, in the one spelling that `core.document` gives it.
 
     For what is read whole and never searched: jsonb would be taken apart when it comes, and printed whenever it is read.
     """

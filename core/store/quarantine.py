@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from core.decision import LONGEST_ID
 from core.store.bulk import copy_in, staging
+from core.value import LONGEST_ID
 
 LARGEST = 64 * 1024
 """Bytes of a row that are kept; of a larger one the beginning."""

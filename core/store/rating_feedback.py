@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.accounting import Accounting
-from core.decision import normalised
 from core.document import Unreadable
 from core.rating import ENTRY, ENTRY_CALLED, RATING, RATING_CALLED, read_rating
 from core.store.engine import connection
 from core.store.ratings import entries_page, ratings_page
+from core.value import normalised
 
 SHOWN = ("widget", "response")
 """Fields of which one says what was rated."""

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from core.accounting import Accounting
-from core.decision import TIMES, moment
+from core.decision import TIMES
 from core.document import encoded
 from core.recording.entry import Entry, decision_values
 from core.recording.feedback import DOCUMENTS, LATER, merged
@@ -21,6 +21,7 @@ from core.store.decisions import ingest_page
 from core.store.engine import connection
 from core.store.quarantine import Unusable
 from core.store.watermarks import move_watermark, watermark
+from core.value import moment
 
 NOT_THERE = "decision not there yet"
 COLUMNS = ("external_id", *LATER, "updated_at")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from core.config import load_config
-from core.decision import LARGEST
 from core.store.engine import connection
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
+from core.value import LARGEST
 
 ROOT = Path(__file__).parents[2]
 DECISION = {
@@ -151,7 +151,7 @@ def test_what_is_wrong_is_told_with_its_reason(endpoint):
     assert endpoint.call(*post, raw='{"id": ')[0] == 422
     assert endpoint.call(*post, [1]) == (
         422,
-        {"detail": "a JSON list: send an object with the fields of a decision"},
+        {"detail": "a JSON list: send an object with fields"},
     )
     for state, reason in (
         ('{"x": NaN}', "non_finite"),

@@ -20,8 +20,7 @@ def open_source(source: SourceSettings, shape: Shape) -> Iterator[Source]:
     url = os.environ.get(source.url_variable)
     if not url:
         raise ConfigError(
-            f"{source.url_variable} is not set: put the URL of the database that '{source.name}' is read from into it, "
-            "or leave source out"
+            f"{source.url_variable} is not set: put the URL of the database that '{source.name}' is read from into it"
         )
     scheme = SCHEMES.get(url.partition(":")[0].partition("+")[0])
     if scheme not in (None, source.kind) or (scheme is None and source.kind == "postgresql"):

@@ -11,7 +11,6 @@ import psycopg
 from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict
 
-from core.decision import LARGEST, moment
 from core.document import Unreadable
 from core.errors import ConfigError, OvernightError, SourceError, one_line
 from core.store.bulk import stream
@@ -19,6 +18,7 @@ from core.store.engine import CONNECT_SECONDS, FORBIDDEN, TURNED_AWAY
 from core.store.foreign.rows import ForeignRow, foreign_row
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape, match, no_table
+from core.value import LARGEST, moment
 
 OF_A_TABLE = """
     SELECT a.attname, format_type(a.atttypid, NULL), t.typcategory::text

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from core.decision import LARGEST
 from core.store.quarantine import Unusable
+from core.value import LARGEST
 
 FREE = ("correction",)
 """Columns that hold a person's words, or a document."""

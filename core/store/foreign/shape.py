@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from core.decision import normalised
 from core.errors import ConfigError
 from core.store.foreign.settings import SourceSettings
+from core.value import normalised
 
 
 @dataclass(frozen=True, slots=True)

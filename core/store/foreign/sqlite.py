@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from core.decision import LARGEST
 from core.errors import ConfigError, SourceError, one_line
 from core.store.foreign.rows import ForeignRow, at, foreign_row, milliseconds
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape, match, no_table
+from core.value import LARGEST
 
 BUSY_SECONDS = 30
 PAGE_ROWS = 1_000

@@ -116,7 +116,7 @@ def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
 
 
 def _shuffled(question: str, answers: Mapping[str, Any]) -> list[str]:
-    """The answers by a hash of the question's own, so that the few pairs that are learnt from are not always its first names'."""
+    """In an order of the question's own, by a hash: where only some pairs are learnt from, they are not the alphabet's first."""
     return sorted(answers, key=lambda answer: digest("answer", question, answer))
 
 

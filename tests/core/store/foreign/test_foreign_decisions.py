@@ -11,7 +11,6 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from core.accounting import Accounting
-from core.decision import LARGEST
 from core.errors import BusyError, ConfigError, SourceError
 from core.files import file_digest
 from core.recording.recorder import Recorder
@@ -21,6 +20,7 @@ from core.store.engine import connection
 from core.store.foreign.decisions import import_decisions
 from core.store.foreign.settings import SourceSettings
 from core.store.lease import lease
+from core.value import LARGEST
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SPEC = RewardSpec(version="1", deadline_days={"strategic": 30})

@@ -10,7 +10,6 @@ from psycopg import sql
 
 from core.accounting import Accounting
 from core.config import load_config
-from core.decision import LARGEST
 from core.errors import BusyError, ConfigError
 from core.files import file_digest
 from core.store import decisions
@@ -19,6 +18,7 @@ from core.store.foreign.settings import TrajectorySettings
 from core.store.foreign.trajectories import import_table
 from core.store.lease import lease
 from core.store.trajectory_statistics import trajectory_statistics
+from core.value import LARGEST
 
 NOW = datetime(2026, 10, 4, tzinfo=UTC)
 START = datetime(2026, 10, 1, 8, tzinfo=UTC)
