@@ -44,6 +44,14 @@ RACES = (
         2.0,
     ),
     Race(
+        "dpo-long",
+        "DPO, 4 prompts a step with one pair each and answers of 40 tokens",
+        DpoSettings(batch_size=4, **STEP),
+        Work(prompt=400, lengths=(40, 40), completions=2),
+        2.5,
+        1.5,
+    ),
+    Race(
         "dpo-best",
         "DPO, the best against 7 others",
         DpoSettings(batch_size=1, pairs="best", **STEP),

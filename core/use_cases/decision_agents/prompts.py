@@ -96,7 +96,8 @@ def _task(value: Any) -> str:
 def _text(value: Any) -> str:
     """A value on one line: texts cut, lists by their items' names, objects by their own name or as JSON."""
     if isinstance(value, str):
-        return " ".join(value[:TEXT].splitlines()).strip()
+        text = value[:TEXT]
+        return (text if text.isprintable() else " ".join(text.splitlines())).strip()
     if value is None:
         return ""
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 """The settings of the widget ratings."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -50,9 +50,12 @@ class VoteSettings(Settings):
 
     max_buffer_size: int | None = Field(default=10_000, ge=1)
     """So many ratings, the newest; null takes all."""
-    unsure_tags: tuple[str, ...] = ("unsure", "accident", "not-sure")
-    """A rating with one of these tags is left out."""
-    votes: int = Field(default=1, ge=1)
+    tag_weights: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(
+        default_factory=lambda: dict.fromkeys(("unsure", "accident", "not-sure"), 0.0)
+    )
+    """How many votes a rating with such a tag is; 0 leaves it out. Of several tags the lightest decides; other ratings are
+    one vote."""
+    votes: float = Field(default=1.0, gt=0)
     """Votes that an answer needs."""
     agreement: float = Field(default=0.6, ge=0.5, le=1)
     """Share of an answer's votes that must be the same; what splits its raters teaches nothing."""

@@ -13,7 +13,7 @@ from core.errors import DataError
 from core.files import digest
 from core.store.engine import connection
 from core.store.rewarded import one_moment
-from core.store.votes import Asked, Votes, counted, kinds, uncounted
+from core.store.votes import KEPT_NOTES, Asked, Votes, counted, kinds, uncounted
 from core.use_case import Progress
 from core.use_cases.widget_ratings.config import Problem, WidgetRatingsConfig
 from core.use_cases.widget_ratings.prompts import END, fixture_prompt, widget_answer, widget_prompt
@@ -25,6 +25,27 @@ Kinds = Mapping[str, tuple[list[str], list[str]]]
 
 
 @dataclass(slots=True)
+class Answer:
+    """What was said of an answer."""
+
+    up: float = 0.0
+    down: float = 0.0
+    tags: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, votes: Votes) -> None:
+        """An entry's votes, and what went with them."""
+        self.up += votes.up
+        self.down += votes.down
+        self.tags.update(votes.tags)
+        self.notes = (self.notes + votes.notes)[:KEPT_NOTES]
+
+    def as_row(self, text: str) -> Row:
+        """Its words and what was said of them."""
+        return {"text": text, "up": self.up, "down": self.down, "tags": dict(self.tags), "notes": self.notes}
+
+
+@dataclass(slots=True)
 class Asking:
     """One prompt and the votes for every answer that was shown."""
 
@@ -32,14 +53,11 @@ class Asking:
     prompt: str
     of: Votes
     """One of its entries: its question, and for a look its widget."""
-    answers: dict[str, list[int]] = field(default_factory=dict)
-    """Answer -> thumbs up and down."""
+    answers: dict[str, Answer] = field(default_factory=dict)
 
     def count(self, answer: str, votes: Votes) -> None:
-        """Add an entry's thumbs to those of its answer."""
-        held = self.answers.setdefault(answer, [0, 0])
-        held[0] += votes.up
-        held[1] += votes.down
+        """Add an entry's votes to those of its answer."""
+        self.answers.setdefault(answer, Answer()).add(votes)
 
 
 def collect(config: WidgetRatingsConfig, folder: Path, progress: Progress) -> Snapshot:
@@ -47,7 +65,7 @@ def collect(config: WidgetRatingsConfig, folder: Path, progress: Progress) -> Sn
 
     Raises: DataError when nobody rated anything, StoreError.
     """
-    asked = Asked(config.rows_of, config.votes.max_buffer_size, config.votes.unsure_tags)
+    asked = Asked(config.rows_of, config.votes.max_buffer_size, config.votes.tag_weights)
     skipped: Counter[str] = Counter()
     with connection() as held:
         one_moment(held)
@@ -103,9 +121,7 @@ def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
     return {
         "id": f"{of.question_id}/{chosen}",
         "prompt": asking.prompt,
-        "answers": [
-            [answer, *asking.answers[answer]] for answer in _shuffled(of.question_id, asking.answers)
-        ],
+        "answers": [asking.answers[text].as_row(text) for text in _shuffled(of.question_id, asking.answers)],
         "split": split_of(of.scenario or of.question_id, config.held_out),
         "problem": asking.problem,
         "question_id": of.question_id,
@@ -140,16 +156,17 @@ def reward(config: WidgetRatingsConfig, votes: Snapshot, folder: Path, progress:
 
 def scored(config: WidgetRatingsConfig, row: Row, skipped: Counter[str]) -> Row:
     """A prompt's answers that enough raters agree on; the others are counted."""
-    completions, rewards, votes = [], [], []
-    for answer, up, down in row["answers"]:
+    completions, rewards, said = [], [], []
+    for answer in row["answers"]:
+        up, down = answer["up"], answer["down"]
         if up + down < config.votes.votes:
             skipped[FEW] += 1
         elif up == down or max(up, down) < config.votes.agreement * (up + down):
             skipped[SPLIT] += 1
         else:
-            completions.append(answer + END)
+            completions.append(answer["text"] + END)
             rewards.append(1.0 if up > down else -1.0)
-            votes.append([up, down])
+            said.append(answer)
     return {
         "id": row["id"],
         "prompt": row["prompt"],
@@ -162,7 +179,9 @@ def scored(config: WidgetRatingsConfig, row: Row, skipped: Counter[str]) -> Row:
             "scenario": row["scenario"],
             "widget": row["widget"],
             "size": row["size"],
-            "votes": votes,
+            "votes": [[answer["up"], answer["down"]] for answer in said],
+            "tags": [answer["tags"] for answer in said],
+            "notes": [answer["notes"] for answer in said],
         },
     }
 

@@ -114,6 +114,38 @@ def test_what_raters_are_divided_on_or_not_sure_of_is_left_out(database, tmp_pat
     assert rewards.skipped["older than the newest that count"] == 3
 
 
+def test_a_tag_weighs_its_rating(database, tmp_path):
+    """Two of three are against it, but the third was marked as careful; what was said goes along, and never into a prompt."""
+    rated(
+        [entry(look, look=look) for look in LOOKS],
+        [
+            ("badge", "a", "up", {"tags": ["careful", "clear"], "notes": "saw it at once"}),
+            ("badge", "b", "down", {"tags": ["100%"], "notes": "not mine"}),
+            ("badge", "c", "down", {"tags": ["hasty", "careful"]}),
+            ("gauge", "b", "down", {"tags": ["accident"], "notes": "slipped"}),
+            ("plain", "b", "down", {}),
+        ],
+    )
+    config = configured(votes__tag_weights={"careful": 3, "hasty": 0.25, "100%": 0.5}, problems=["fixture"])
+    rewards, rows = made(config, tmp_path)
+    row = rows["q/kpi/normal"]
+    said = dict(
+        zip(
+            row["completions"],
+            zip(*(row["metadata"][n] for n in ("votes", "tags", "notes")), strict=True),
+            strict=True,
+        )
+    )
+    assert dict(zip(row["completions"], row["rewards"], strict=True)) == {"badge\n": 1.0, "plain\n": -1.0}
+    assert said["badge\n"] == (
+        [3.0, 0.75],
+        {"100%": 1, "careful": 2, "clear": 1, "hasty": 1},
+        ["not mine", "saw it at once"],
+    )
+    assert said["plain\n"] == ([0.0, 1.0], {}, [])
+    assert rewards.skipped == {"rater was not sure": 1}
+
+
 def test_what_raters_say_is_never_asked(database, tmp_path):
     """Tags, notes, thumbs, raters and versions of the model change no prompt."""
     rated(
