@@ -1,7 +1,7 @@
-"""From ratings to pairs in figures: a million thumbs out of the store, counted, and made into the rows that DPO and KTO read.
+"""The widget ratings in figures: what making pairs of a million thumbs takes, and how much of the raters' taste DPO learns.
 
 In an embedded PostgreSQL of its own; the rows are made in a process of their own, whose peak memory is told. `--quick` takes
-fewer ratings.
+fewer ratings, and trains nothing.
 """
 
 import argparse
@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from benchmarks.figures import Figure, report
+from benchmarks.learnt_taste import taste_figures
 from benchmarks.own_store import own_store, tidy
 from core.config import load_config
 from core.store.bulk import copy_in
@@ -60,18 +62,23 @@ def main() -> int:
     """Print the figures; exit 1 when one falls short."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    size = QUICK if parser.parse_args().quick else Size()
-    with own_store("widget_ratings") as folder:
-        return report(_measured(size, folder))
+    arguments = parser.parse_args()
+    size = QUICK if arguments.quick else Size()
+    return report(_measured(size) if arguments.quick else chain(_measured(size), _learnt()))
 
 
-def _measured(size: Size, folder: Path) -> Iterator[Figure]:
-    _fill(size)
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+def _measured(size: Size) -> Iterator[Figure]:
+    with own_store("widget_ratings") as folder, ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        _fill(size)
         made = pool.submit(_make, folder).result()
     what = f"{made.pairs:,} pairs from {size.ratings:,} ratings, {made.prompts:,} prompts without one"
     yield Figure(f"{what}: time", made.seconds, "s", size.seconds, "wall clock, two cores", at_most=True)
     yield Figure(f"{what}: memory", made.megabytes, "MB", size.megabytes, "the process's peak", at_most=True)
+
+
+def _learnt() -> Iterator[Figure]:
+    with own_store("widget_ratings") as folder:
+        yield from taste_figures(folder)
 
 
 def _make(folder: Path) -> Made:

@@ -35,6 +35,8 @@ class ScoredGroup(Record):
     A group whose completions are all the legal answers is a *choice*: the policy is a softmax over them.
     `behaviour` is what logged completions were drawn with: for each its tokens' log-probabilities in nats, over the whole
     vocabulary at temperature 1, or None where they were not logged.
+    `split`: 'train' is trained on, by 'validation' the best checkpoint is chosen, 'test' is for the evaluation; where no row
+    is for validation, training looks at those for the test.
     """
 
     id: str

@@ -6,11 +6,11 @@ from typing import Any, Self
 
 from core.dataset import ScoredGroup
 from core.files import digest
+from core.held_out import TEST, TRAIN
 
 TEST_SHARE = 0.1
 FEWEST = 5
 """Units below which one of them would be too much to hold out."""
-TRAIN, TEST = "train", "test"
 AS_SAID = "as the file says"
 NAMES: Mapping[str, tuple[str, ...]] = {
     "user": ("user", "user_id", "userId"),

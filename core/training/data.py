@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from core.dataset import ScoredGroup, Snapshot, read_rows
 from core.errors import DataError
+from core.held_out import TEST, TRAIN, VALIDATION
 from core.language.distribution import Bits
 from core.language.row import TokenGroup
 from core.language.tokens import completion_tokens, prompt_tokens
@@ -100,7 +101,7 @@ def load_groups(
     Raises: DataError when nothing is left to train on, or a row breaks the contract; SnapshotError.
     """
     train: list[TrainingGroup] = []
-    held_out: list[TrainingGroup] = []
+    watched: dict[str, list[TrainingGroup]] = {VALIDATION: [], TEST: []}
     dropped: Counter[str] = Counter()
     broken: set[str] = set()
     known: Counter[Known] = Counter()
@@ -119,7 +120,10 @@ def load_groups(
             seen.add(row.id)
             if active_guards(settings):
                 group = replace(group, behaviour=token_behaviour(row, group.tokens, known))
-            (train if row.split == "train" else held_out).append(group)
+            (
+                train if row.split == TRAIN else watched[VALIDATION if row.split == VALIDATION else TEST]
+            ).append(group)
+    held_out = watched[VALIDATION] or watched[TEST]
     if isinstance(settings, PpoSettings):
         train, held_out = (_whole_sessions(groups, broken, dropped) for groups in (train, held_out))
     if not train:

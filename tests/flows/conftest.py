@@ -45,19 +45,24 @@ def small(tiny: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def states(prefect_server: str) -> Callable[[UUID], dict[str, str]]:
-    """The name of the last state of each of a run's tasks, by task run name without its suffix."""
+def states(prefect_server: str) -> Callable[..., dict[str, str]]:
+    """The name of the last state of each of a run's tasks, by task run name without its suffix.
+
+    Prefect writes tasks down one by one, behind the run: it is asked until those awaited are there, and all are final.
+    """
     from prefect.client.orchestration import get_client  # noqa: PLC0415
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId  # noqa: PLC0415
 
-    def read(flow_run: UUID) -> dict[str, str]:
+    def read(flow_run: UUID, *awaited: str) -> dict[str, str]:
         only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
         end = time.monotonic() + PATIENCE
         while True:
             with get_client(sync_client=True) as client:
                 runs = client.read_task_runs(flow_run_filter=only)
-            if (runs and all(run.state and run.state.is_final() for run in runs)) or time.monotonic() > end:
-                return {_short(run.name): str(run.state and run.state.name) for run in runs}
+            found = {_short(run.name): str(run.state and run.state.name) for run in runs}
+            final = all(run.state and run.state.is_final() for run in runs)
+            if (runs and final and found.keys() >= {*awaited}) or time.monotonic() > end:
+                return found
             time.sleep(0.2)
 
     return read

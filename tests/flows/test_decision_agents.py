@@ -7,6 +7,7 @@ import pytest
 from core.errors import TrainingError
 from core.store.engine import connection
 from flows.decision_agents import decision_agents
+from flows.train import train
 
 pytestmark = pytest.mark.slow
 SMALL = {
@@ -20,10 +21,21 @@ SMALL = {
     "contest.items": 12,
     "release.formats": ["lora"],
 }
+ONLINE = {
+    "slot": "filer",
+    "ppo.source": "online",
+    "ppo.epochs": 1,
+    "ppo.online.sampling.max_tokens": 6,
+    "ppo.online.train_cut": True,
+    "ppo.eval_groups": 4,
+}
 
 
 def test_a_night_of_two_agents(home, database, prefect_server, tiny_llama):
-    """Both parts have their reports and their champions' rows; the same night again finds all of it done."""
+    """Both parts have their reports and their champions' rows; the same night again finds all of it done.
+
+    Then PPO online on the same decisions: the policy answers the logged states, and what the user wanted scores it.
+    """
     overrides = {**SMALL, "model": str(tiny_llama)}
     state = decision_agents("demo", overrides, ["FILER", "STORER"], return_state=True)
     folder = home / "runs" / str(state.state_details.flow_run_id)
@@ -44,6 +56,12 @@ def test_a_night_of_two_agents(home, database, prefect_server, tiny_llama):
     text = (home / "runs" / str(again.state_details.flow_run_id) / "report.md").read_text()
     assert "| decisions | 320 | 0 | 320 | none | none |" in text
     assert "| rewards | 0 | 0 | 0 | none | none |" in text
+
+    by_itself = train("decision_agents", "ppo", "demo", overrides | ONLINE, return_state=True)
+    assert by_itself.result().metrics["start_reward"] == 0  # a model of random weights answers no question
+    text = (home / "runs" / str(by_itself.state_details.flow_run_id) / "report.md").read_text()
+    assert "![ppo: reward](data:image/png;base64," in text
+    assert "had no score" in text  # where no user said what should have been done
 
 
 def test_an_agent_without_enough_rows_and_one_that_fails(home, database, prefect_server, tiny_llama):

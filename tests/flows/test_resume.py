@@ -107,7 +107,7 @@ def test_a_run_killed_in_sft_and_again_in_grpo_is_finished_by_the_third(
     assert went_on[-1] == 60
 
     assert {name: stamp(home, name) for name in done} == done
-    assert {name: state for name, state in states(run_id).items() if name in done} == dict.fromkeys(
+    assert {name: state for name, state in states(run_id, *done).items() if name in done} == dict.fromkeys(
         done, "Cached"
     )
     assert (home / "runs" / run_id / "report.md").is_file()

@@ -228,4 +228,4 @@ def test_a_database_that_stops_is_tried_again(prefect_server, embedded, states, 
     assert stopping.is_set()
     assert state.is_completed(), state.message
     assert asked("SELECT count(*), count(DISTINCT subject) FROM overnight.rewards") == [(39, 39)]
-    assert states(state.state_details.flow_run_id)["rewards"] == "Completed"
+    assert states(state.state_details.flow_run_id, "rewards")["rewards"] == "Completed"

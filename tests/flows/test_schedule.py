@@ -41,13 +41,13 @@ def test_each_scheduled_day_draws_its_own_items(prefect_server, home, database, 
     days = [run.expected_start_time.date() for run in (first, second)]
     assert days[1] - days[0] == timedelta(weeks=1)
     assert [recorded_day(run) for run in (first, second)] == days
-    assert states(second.id)["collect"] == "Completed"
+    assert states(second.id, "collect")["collect"] == "Completed"
     assert len(list((home / "stages" / "collect").iterdir())) == 2
 
     by_hand = export("fantasy_draft", "sft", "demo", small | {"as_of": str(days[0])}, return_state=True)
-    assert states(by_hand.state_details.flow_run_id)["collect"] == "Cached"
+    assert states(by_hand.state_details.flow_run_id, "collect")["collect"] == "Cached"
     without = export("fantasy_draft", "sft", "demo", small, return_state=True)
-    assert states(without.state_details.flow_run_id)["collect"] == "Completed"
+    assert states(without.state_details.flow_run_id, "collect")["collect"] == "Completed"
 
 
 def recorded_day(run: FlowRun) -> date:

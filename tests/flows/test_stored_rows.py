@@ -26,7 +26,7 @@ def test_what_the_store_holds_now_is_exported(prefect_server, home, database, op
     first = export("decision_agents", "sft", "demo", SMALL, str(home / "first"), "lines", return_state=True)
     again = export("decision_agents", "sft", "demo", SMALL, str(home / "again"), "lines", return_state=True)
     assert again.result().sha256 == first.result().sha256
-    found = states(again.state_details.flow_run_id)
+    found = states(again.state_details.flow_run_id, "collect", "reward", "snapshot-sft", "lines")
     assert found["collect"] == "Completed"
     assert {found[name] for name in ("reward", "snapshot-sft", "lines")} == {"Cached"}
     for split in ("train", "test"):

@@ -89,12 +89,20 @@ class ExportSettings(Settings):
     pending: bool = False
     """Also those whose reward still waits for a component."""
     held_out: float = Field(default=0.25, gt=0, lt=1)
-    """Share of users whose decisions are never trained on. A user's hash decides, so that he stays on his side every night."""
+    """Share of users whose decisions are for the contest. A user's hash decides, so that he stays on his side every night."""
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    """Share of users whose decisions choose the best checkpoint. Nothing is trained on either."""
     test_days: int | None = Field(default=None, ge=1)
     """Only decisions of the last so many days are held out, and only those before are trained on: nothing that came after a
     question helps to answer it. Null holds out all days of the users that are held out."""
     near_duplicates: float | None = Field(default=0.95, gt=0, le=1)
     """Likeness (Jaccard, of words and pairs of words) from which two texts count as one; null compares nothing."""
+
+    @model_validator(mode="after")
+    def _some_to_train_on(self) -> Self:
+        if self.held_out + self.validation >= 1:
+            raise ConfigError("export.held_out and export.validation are all users: leave some to train on")
+        return self
 
 
 class ContestSettings(Settings):

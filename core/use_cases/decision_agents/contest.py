@@ -15,6 +15,7 @@ from core.checkpoint import Checkpoint
 from core.dataset import Snapshot, read_rows
 from core.errors import DataError
 from core.evaluation import Contest, Sample
+from core.held_out import TEST, TRAIN
 from core.use_case import Progress
 from core.use_cases.decision_agents.answers import END, is_same, is_valid, read_answer, score
 from core.use_cases.decision_agents.config import BASELINES, METRICS, MODELS, DecisionAgentsConfig
@@ -101,7 +102,7 @@ def contest(
 
 def items_of(rows: Snapshot) -> Iterator[Row]:
     """Held-out decisions whose right answer is known, the newest first."""
-    return (row for row in read_rows(rows) if row["split"] == "test" and row["metadata"]["truth"] is not None)
+    return (row for row in read_rows(rows) if row["split"] == TEST and row["metadata"]["truth"] is not None)
 
 
 def write(
@@ -174,7 +175,7 @@ def _design(config: DecisionAgentsConfig, items: Sequence[Row], about: str) -> d
 
 
 def _truths(rows: Snapshot) -> Iterator[str]:
-    known = (row["metadata"]["truth"] for row in read_rows(rows) if row["split"] == "train")
+    known = (row["metadata"]["truth"] for row in read_rows(rows) if row["split"] == TRAIN)
     return (truth for truth in known if truth is not None)
 
 

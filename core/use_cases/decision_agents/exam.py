@@ -8,7 +8,8 @@ from typing import Any
 from core.dataset import Snapshot, read_rows, write_snapshot
 from core.decision import Feedback
 from core.errors import DataError
-from core.given_split import AS_SAID, TEST, named_in
+from core.given_split import AS_SAID, named_in
+from core.held_out import TEST
 from core.use_cases.decision_agents.answers import END, action_text, read_answer
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 

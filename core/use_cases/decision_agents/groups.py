@@ -10,6 +10,7 @@ from typing import IO, Any
 from core.dataset import Snapshot, read_rows, write_snapshot
 from core.decision import Feedback
 from core.duplicates import Seen
+from core.held_out import TEST
 from core.training.config import Method
 from core.use_cases.decision_agents.answers import END
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
@@ -36,7 +37,7 @@ def groups(config: DecisionAgentsConfig, method: Method, rewards: Snapshot, fold
         _whole(_sessions(usable, folder.parent), skipped) if method == "ppo" else ([row] for row in usable)
     )
     if (likeness := config.export.near_duplicates) is not None:
-        held_out = (row["prompt"] for row in read_rows(rewards) if row["split"] == "test")
+        held_out = (row["prompt"] for row in read_rows(rewards) if row["split"] == TEST)
         units = _apart(units, likeness, held_out, skipped)
     rows = (row for unit in units for row in unit)
     return write_snapshot(folder, f"groups-{method}", rows, skipped=skipped, parents=(rewards.sha256,))
@@ -123,7 +124,7 @@ def _apart(
     questions, texts = Seen(likeness), Seen(likeness)
     questions.add(held_out)
     for unit in units:
-        if unit[0]["split"] == "test":
+        if unit[0]["split"] == TEST:
             yield unit
         elif any(questions.knows(row["prompt"]) for row in unit):
             skipped[KNOWN] += len(unit)

@@ -1,10 +1,8 @@
 """From stored decisions to the rows that are trained on, stage by stage."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import orjson
 
 from core.dataset import Encoded, Snapshot, read_rows, write_snapshot
 from core.errors import DataError
+from core.held_out import TEST, split_of
 from core.store.current import policy_versions
 from core.store.engine import connection
 from core.store.rewarded import Rewarded, Wanted, known_spec, left_out, newest, one_moment, rewarded, together
@@ -59,15 +58,16 @@ class Sides:
     """Who is held out, and from when on."""
 
     held_out: float
+    validation: float = 0.0
     people: Mapping[str, str] = field(default_factory=dict)
     """Users who count as one, since they share sessions."""
     since: datetime | None = None
     """Only decisions from then on are held out, and only those before are trained on."""
 
     def of(self, person: str, at: datetime) -> str:
-        """train, test, or neither: of a user who is held out before that, or of another since."""
-        split = split_of(person, self.held_out)
-        if self.since is None or (at >= self.since) == (split == "test"):
+        """train, validation, test, or neither: of a user who is held out before that, or of another since."""
+        split = split_of(person, self.held_out, self.validation)
+        if self.since is None or (at >= self.since) == (split == TEST):
             return split
         return NEITHER
 
@@ -75,7 +75,7 @@ class Sides:
 def _sides(config: DecisionAgentsConfig, people: Mapping[str, str], last: datetime | None) -> Sides:
     days = config.export.test_days
     since = None if days is None or last is None else last - timedelta(days=days)
-    return Sides(config.export.held_out, people, since)
+    return Sides(config.export.held_out, config.export.validation, people, since)
 
 
 def _on_a_side(lines: Iterable[Row], skipped: dict[str, int]) -> Iterator[Row]:
@@ -155,13 +155,6 @@ def line(config: DecisionAgentsConfig, decision: Rewarded, versions: Mapping[str
     }
 
 
-@lru_cache(maxsize=4096)
-def split_of(person: str, held_out: float) -> str:
-    """On which side all of a person's decisions are, for ever: decided by a hash, not by who else is there or when."""
-    place = int.from_bytes(hashlib.blake2b(person.encode(), digest_size=8).digest(), "big") / 2**64
-    return "test" if place < held_out else "train"
-
-
 def remember(config: DecisionAgentsConfig, decisions: Snapshot) -> None:
     """Note which decisions' rewards a collected snapshot holds, so that it can be found once one of them changes."""
     del config
@@ -219,5 +212,5 @@ def app_line(group: Row) -> Row:
 def replay(config: DecisionAgentsConfig, rewards: Snapshot) -> tuple[Row, ...]:
     """Held-out prompts with the logged answers behind them, for the check of an exported file: it reads every token."""
     del config
-    held_out = (row for row in read_rows(rewards) if row["split"] == "test")
+    held_out = (row for row in read_rows(rewards) if row["split"] == TEST)
     return tuple({"prompt": row["prompt"] + row["completions"][0]} for row in held_out)

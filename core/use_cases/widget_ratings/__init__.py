@@ -19,7 +19,16 @@ WIDGET_RATINGS = UseCase(
     replay=replay,
     sections=sections,
     reads={
-        "collect": ("as_of", "source", "data_file", "ratings_file", "problems", "votes", "held_out"),
+        "collect": (
+            "as_of",
+            "source",
+            "data_file",
+            "ratings_file",
+            "problems",
+            "votes",
+            "held_out",
+            "validation",
+        ),
         "reward": ("votes",),
         "groups-dpo": ("model", "prompt_tokens", "completion_tokens", "dpo"),
         "groups-kto": ("model", "prompt_tokens", "completion_tokens", "dpo"),

@@ -85,7 +85,9 @@ class WidgetRatingsConfig(UseCaseConfig):
     """What is learnt: which widget answers a question, how a widget looks, and answers in words."""
     votes: VoteSettings = VoteSettings()
     held_out: float = Field(default=0.25, gt=0, lt=1)
-    """Share of scenarios (where entries name none, of questions) that nothing is trained on, by their hash."""
+    """Share of scenarios (where entries name none, of questions) that the contest is about, by their hash."""
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    """Share of scenarios by which the best checkpoint is chosen. Nothing is trained on either."""
     min_samples: int = Field(default=50, ge=1)
     """Pairs to train on, below which a run ends as 'not enough data'."""
     prompt_tokens: int = Field(default=512, ge=1)
@@ -115,6 +117,12 @@ class WidgetRatingsConfig(UseCaseConfig):
     @classmethod
     def _known_names(cls, settings: EvaluationSettings) -> EvaluationSettings:
         return check_names(settings, METRICS, (*MODELS, *BASELINES))
+
+    @model_validator(mode="after")
+    def _some_to_train_on(self) -> Self:
+        if self.held_out + self.validation >= 1:
+            raise ConfigError("held_out and validation are all scenarios: leave some to train on")
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -13,6 +13,7 @@ from core.dataset import Snapshot, read_rows
 from core.errors import DataError
 from core.evaluation import Contest
 from core.files import digest
+from core.held_out import TEST, TRAIN
 from core.use_case import Progress
 from core.use_cases.widget_ratings.config import BASELINES, METRICS, MODELS, WidgetRatingsConfig
 from core.use_cases.widget_ratings.prompts import END
@@ -77,7 +78,7 @@ def contest(
 def pairs_of(config: WidgetRatingsConfig, rows: Snapshot) -> Iterator[Pair]:
     """Held-out pairs, at most so many of a prompt; which of them is decided by a hash."""
     for row in read_rows(rows):
-        if row["split"] != "test":
+        if row["split"] != TEST:
             continue
         liked, disliked = (
             [
@@ -128,7 +129,7 @@ def _scripts(config: WidgetRatingsConfig, rows: Snapshot) -> dict[str, Worth]:
     """What needs no model: the taste that the simulated raters have, and how well an answer is liked in other scenarios."""
     liked: dict[str, list[float]] = {}
     for row in read_rows(rows):
-        if row["split"] == "train":
+        if row["split"] == TRAIN:
             for text, reward in zip(row["completions"], row["rewards"], strict=True):
                 liked.setdefault(text, []).append(reward)
     means = {text: sum(rewards) / len(rewards) for text, rewards in liked.items()}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.dataset import Snapshot, read_rows, write_snapshot
+from core.held_out import TRAIN
 from core.training.config import Method
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 
@@ -42,7 +43,7 @@ def balanced(config: WidgetRatingsConfig, rows: Snapshot) -> WidgetRatingsConfig
 def _counted(config: WidgetRatingsConfig, rows: Iterator[Row], counts: dict[str, int]) -> Iterator[Row]:
     """The rows, and in `counts` what those to train on hold."""
     for row in rows:
-        if row["split"] == "train":
+        if row["split"] == TRAIN:
             liked, disliked = row["rewards"].count(1.0), row["rewards"].count(-1.0)
             counts["pairs"] += min(liked * disliked, config.dpo.max_pairs or liked * disliked)
             counts["liked"] += liked

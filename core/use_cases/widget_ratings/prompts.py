@@ -17,12 +17,17 @@ KNOWN = ("domains", "entities", "time_range", "type")
 def widget_prompt(
     question: str, context: Mapping[str, Any] | None, widgets: Sequence[str], sizes: Sequence[str]
 ) -> str:
-    """Which widget, and how large. The widgets are all that the dashboard has."""
-    lines = ["Choose the widget that answers the question.", f"Question: {_line(question)}"]
+    """Which widget, and how large. The widgets are all that the dashboard has; what every prompt says comes first."""
+    lines = [
+        "Choose the widget that answers the question.",
+        f"Widgets: {', '.join(widgets)}",
+        f"Sizes: {', '.join(sizes)}",
+        "Answer as: widget (size)",
+        f"Question: {_line(question)}",
+    ]
     if about := _about(context):
         lines.append(f"About: {about}")
-    lines += [f"Widgets: {', '.join(widgets)}", f"Sizes: {', '.join(sizes)}", "Answer as widget (size):", ""]
-    return END.join(lines)
+    return END.join([*lines, "Answer:", ""])
 
 
 def widget_answer(widget: str, size: str | None) -> str:
@@ -36,13 +41,12 @@ def fixture_prompt(
     """How a widget should look, that was chosen already. The looks are all that it has."""
     lines = [
         "Choose how the widget looks.",
-        f"Question: {_line(question)}",
         f"Widget: {widget_answer(widget, size)}",
+        f"Looks: {', '.join(looks)}",
     ]
     if data := _data(context):
         lines.append(f"Data: {data}")
-    lines += [f"Looks: {', '.join(looks)}", "Answer with one look:", ""]
-    return END.join(lines)
+    return END.join([*lines, f"Question: {_line(question)}", "Answer with one look:", ""])
 
 
 def _about(context: Mapping[str, Any] | None) -> str:

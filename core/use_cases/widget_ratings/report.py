@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from core.evaluation import Contest
+from core.held_out import TEST, TRAIN, VALIDATION
 from core.reports.markdown import bullets, heading, percent, table
 from core.reports.story import Story
 from core.use_cases.widget_ratings.config import BASELINES, MODELS, WidgetRatingsConfig
@@ -21,7 +22,8 @@ def _votes(config: WidgetRatingsConfig, story: Story) -> Iterator[str]:
     yield heading("Ratings")
     yield (
         f"Read from the source `{config.rows_of}`: {counts['rows']:,} prompts with answers that are liked or not "
-        f"({counts.get('train', 0):,} to train on, {counts.get('test', 0):,} of held-out scenarios or questions)."
+        f"({counts.get(TRAIN, 0):,} to train on, {counts.get(VALIDATION, 0):,} to choose the best checkpoint by, "
+        f"{counts.get(TEST, 0):,} for the contest, of other scenarios or questions)."
     )
     yield bullets(f"{reason}: {count:,}" for reason, count in rewards.skipped.items())
 

@@ -1,6 +1,5 @@
 """From stored thumbs to the answers of each prompt, those that were liked and those that were not."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from core.dataset import Snapshot, read_rows, write_snapshot
 from core.errors import DataError
 from core.files import digest
+from core.held_out import TEST, split_of
 from core.store.engine import connection
 from core.store.rewarded import one_moment
 from core.store.votes import KEPT_NOTES, Asked, Votes, counted, kinds, uncounted
@@ -122,7 +122,7 @@ def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
         "id": f"{of.question_id}/{chosen}",
         "prompt": asking.prompt,
         "answers": [asking.answers[text].as_row(text) for text in _shuffled(of.question_id, asking.answers)],
-        "split": split_of(of.scenario or of.question_id, config.held_out),
+        "split": split_of(of.scenario or of.question_id, config.held_out, config.validation),
         "problem": asking.problem,
         "question_id": of.question_id,
         "scenario": of.scenario,
@@ -134,12 +134,6 @@ def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
 def _shuffled(question: str, answers: Mapping[str, Any]) -> list[str]:
     """In an order of the question's own, by a hash: where only some pairs are learnt from, they are not the alphabet's first."""
     return sorted(answers, key=lambda answer: digest("answer", question, answer))
-
-
-def split_of(unit: str, held_out: float) -> str:
-    """On which side all of a scenario is, or of a question without one: decided by a hash, whoever else is there."""
-    place = int.from_bytes(hashlib.blake2b(unit.encode(), digest_size=8).digest(), "big") / 2**64
-    return "test" if place < held_out else "train"
 
 
 def reward(config: WidgetRatingsConfig, votes: Snapshot, folder: Path, progress: Progress) -> Snapshot:
@@ -189,5 +183,5 @@ def scored(config: WidgetRatingsConfig, row: Row, skipped: Counter[str]) -> Row:
 def replay(config: WidgetRatingsConfig, rewards: Snapshot) -> tuple[Row, ...]:
     """Held-out prompts with an answer behind each, for the check of an exported file: it reads every token."""
     del config
-    held_out = (row for row in read_rows(rewards) if row["split"] == "test")
+    held_out = (row for row in read_rows(rewards) if row["split"] == TEST)
     return tuple({"prompt": row["prompt"] + row["completions"][0]} for row in held_out)

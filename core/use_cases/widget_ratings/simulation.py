@@ -41,6 +41,7 @@ class Question:
     intent: str
     mood: str
     things: tuple[str, ...]
+    when: str
 
 
 def questions(settings: SimulationSettings) -> Iterator[Question]:
@@ -66,7 +67,11 @@ def entry_rows(settings: SimulationSettings) -> Iterator[Row]:
                 "widget": showing.widget,
                 "fixture": showing.look,
                 "size": showing.size,
-                "context": {"things": list(question.things), "values": _values(question)},
+                "context": {
+                    "intent": _understood(question),
+                    "things": list(question.things),
+                    "values": _values(question),
+                },
             }
 
 
@@ -93,8 +98,9 @@ def _question(name: str, scenario: str, intent: str, mood: str, rng: Random) -> 
     things = tuple(rng.sample(SCENARIOS[scenario], count))
     several = ", ".join(things[:-1]) + f" and {things[-1]}" if count > 1 else things[0]
     words = ASKED[intent][count > 1].format(one=things[0], many=several)
-    text = f"{words} {rng.choice(WHEN)}? I ask {rng.choice(MOODS[mood])}."
-    return Question(name, scenario, text, intent, mood, things)
+    when = rng.choice(WHEN)
+    text = f"{words} {when}? I ask {rng.choice(MOODS[mood])}."
+    return Question(name, scenario, text, intent, mood, things, when)
 
 
 def _rating(settings: SimulationSettings, rng: Random, question: Question, showing: Showing) -> Row:
@@ -118,6 +124,15 @@ def _showings() -> Iterator[Showing]:
 
 def _entry_id(question: Question, showing: Showing) -> str:
     return f"{question.id}/{'/'.join(showing)}"
+
+
+def _understood(question: Question) -> dict[str, Any]:
+    """What the app's pipeline found in a question: what it is about, and not what is asked."""
+    return {
+        "domains": [question.scenario],
+        "entities": {"devices": list(question.things)},
+        "time_range": question.when,
+    }
 
 
 def _values(question: Question) -> dict[str, list[float]]:

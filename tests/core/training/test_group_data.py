@@ -65,6 +65,17 @@ def test_unusable_rows_are_counted_by_reason(tmp_path, tokenizer, settings_of):
     }
 
 
+def test_the_test_is_not_looked_at_where_rows_are_for_validation(tmp_path, tokenizer, settings_of):
+    """A checkpoint that was chosen on the test's own rows would be judged by them too."""
+    rows = [row("good"), row("seen", split="validation"), row("unseen", split="test")]
+    for name, given, seen in (("both", rows, ["seen"]), ("test alone", rows[::2], ["unseen"])):
+        data = load_groups(
+            write_snapshot(tmp_path / name, "grpo", given), tokenizer, settings_of["grpo"](), 64
+        )
+        assert [group.id for group in data.train] == ["good"]
+        assert [group.id for group in data.held_out] == seen
+
+
 UNUSABLE = {
     "long completion": ({"completions": [" A", " B" * 64]}, "longer than the context"),
     "empty completion": ({"completions": [" A", ""]}, "empty completion"),

@@ -209,7 +209,9 @@ def kept(config, *rows):
         ledger.compute()
 
 
-SIDES = {side: [n for n in range(200) if split_of(f"user-{n}", 0.3) == side] for side in ("train", "test")}
+SIDES = {
+    side: [n for n in range(200) if split_of(f"user-{n}", 0.3, 0.1) == side] for side in ("train", "test")
+}
 LONG = "a letter of the north lake garden society about the roof of the old tower and what it would take to mend it, signed"
 
 
@@ -317,7 +319,7 @@ def test_a_session_lies_on_one_side_whoever_is_in_it(database, tmp_path):
     for row in collected(config, tmp_path / "rows")[1]:
         sides.setdefault("pairs" if "shared" in row["session"] else row["session"], set()).add(row["split"])
     assert [session for session, found in sides.items() if len(found) > 1] == []
-    assert {side for found in sides.values() for side in found} == {"train", "test"}
+    assert {side for found in sides.values() for side in found} == {"train", "validation", "test"}
 
 
 def test_the_last_days_alone_can_be_held_out(database, tmp_path):
