@@ -295,7 +295,7 @@ def test_what_was_pressed_is_what_the_flow_learns_from(address, visit, tmp_path)
             rating
         ] += 1
     found = {
-        row["id"]: {answer: {"up": up, "down": down} for answer, up, down, *_ in row["answers"]}
+        row["id"]: {told["text"]: {"up": told["up"], "down": told["down"]} for told in row["answers"]}
         for row in rows
         if row["problem"] == "widget"
     }
