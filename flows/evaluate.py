@@ -46,24 +46,24 @@ def evaluate(
 @checked
 def evaluate_model(  # noqa: PLR0917  (a form's fields)
     model: str,
-    rows: str,
+    rows: str | None = None,
     use_case: UseCaseName = UseCaseName("decision_agents"),
     preset: Preset = Preset("default"),
     overrides: dict[str, Any] | None = None,
     slot: str | None = None,
     output: str | None = None,
 ) -> Evaluation:
-    """Test any model on the lines of a file, beside the model that it was trained from.
+    """Test any model on the lines of a file or on what is held out, beside the model that it was trained from.
 
     Args:
         model: A checkpoint's digest or folder, a folder with a whole model or an adapter, a name of configs/models, or a hub id.
-        rows: A JSONL file on the worker's machine. A line is {id, prompt, completions, rewards or weights, metadata} or {prompt, completion, reward, metadata}; right is metadata.truth, or a completion whose metadata.userFeedback is CONFIRMED.
+        rows: A JSONL file on the worker's machine. A line is {id, prompt, completions, rewards or weights, metadata} or {prompt, completion, reward, metadata}; right is metadata.truth, or a completion whose metadata.userFeedback is CONFIRMED; of ratings, the best of a line's completions against the worst. Without one, the held-out items of the use case's own contest.
         overrides: Settings that differ from the preset, by dotted key: {"contest.items": 500}.
         slot: The agent type, as filer or prioritizer: how long its answers may be.
         output: Where to write the results as JSON, besides the run's own folder.
     """
     run = open_run(use_case, preset, (overrides or {}) | ({"slot": slot} if slot else {}), given=rows)
-    questions = exam(run, given(run, rows))
+    questions = exam(run, given(run, rows)) if rows else contest_rows(run)
     candidate = find_model(run, model)
     played = play(run, candidate, incumbent=start_of(run, candidate), rows=questions)
     evaluation = evaluate_stage(run, played)

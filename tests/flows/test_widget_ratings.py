@@ -9,6 +9,7 @@ from core.store.engine import connection
 from core.store.lease import lease
 from core.store.rating_claims import OnlineSettings, online_status
 from flows.collect import collect
+from flows.evaluate import evaluate_model
 from flows.widget_ratings import widget_ratings
 
 pytestmark = pytest.mark.slow
@@ -56,6 +57,7 @@ def test_ratings_of_the_simulation_teach_a_model(home, database, prefect_server,
     assert "rater was not sure" in report
     assert asked("SELECT count(*) FROM overnight.ratings WHERE used_at IS NULL") == [(0,)]
 
+    _check_any_model(home, few)
     again = widget_ratings("demo", few, return_state=True)
     assert again.message.startswith("nothing to do yet: 0 new ratings, of at least 100")
     assert online_status("simulation", OnlineSettings()).next_check is None
@@ -65,6 +67,24 @@ def test_ratings_of_the_simulation_teach_a_model(home, database, prefect_server,
     by_hand = widget_ratings("demo", few, now=True, return_state=True)
     assert by_hand.is_completed(), by_hand.message
     assert asked("SELECT count(*) FROM overnight.ratings WHERE used_at IS NULL") == [(0,)]
+
+
+def _check_any_model(home, few):
+    """A model of any kind is asked about the same held-out pairs, or about those of a file."""
+    output, file = home / "results.json", home / "pairs.jsonl"
+    asked = (few["model"], None, "widget_ratings", "demo", few, None, str(output))
+    ran = evaluate_model(*asked, return_state=True)
+    found = json.loads(output.read_text())
+    assert ran.result().items == 12
+    assert found["policies"]["candidate"]["accuracy"]["mean"] == 0.5  # against itself nothing is ahead
+    assert found["policies"]["true taste"]["accuracy"]["mean"] > 0.5
+
+    lines = [{"prompt": f"{number}:", "completions": [" a", " b"], "rewards": [1, 0]} for number in range(6)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ran = evaluate_model(few["model"], str(file), *asked[2:], return_state=True)
+    assert (ran.result().items, ran.result().clusters) == (6, 6)
+    assert "true taste" not in json.loads(output.read_text())["policies"]
+    assert "6 lines of pairs.jsonl" in report_of(home, ran)
 
 
 def test_pairs_alone_or_too_few_of_them_train_nothing(home, database, prefect_server, few):

@@ -2,11 +2,12 @@
 
 from core.use_case import UseCase
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
-from core.use_cases.widget_ratings.contest import contest
+from core.use_cases.widget_ratings.contest import contest, replay
+from core.use_cases.widget_ratings.exam import exam
 from core.use_cases.widget_ratings.gathering import gather, known_until, statistics
 from core.use_cases.widget_ratings.groups import groups
 from core.use_cases.widget_ratings.report import sections
-from core.use_cases.widget_ratings.rows import NAME, collect, replay, reward
+from core.use_cases.widget_ratings.rows import NAME, collect, reward
 
 WIDGET_RATINGS = UseCase(
     name=NAME,
@@ -32,11 +33,22 @@ WIDGET_RATINGS = UseCase(
         "reward": ("votes",),
         "groups-dpo": ("model", "prompt_tokens", "completion_tokens", "dpo"),
         "groups-kto": ("model", "prompt_tokens", "completion_tokens", "dpo"),
-        "contest": ("dpo", "contest", "simulation", "source", "data_file", "ratings_file"),
+        "contest": (
+            "model",
+            "prompt_tokens",
+            "completion_tokens",
+            "dpo",
+            "contest",
+            "simulation",
+            "source",
+            "data_file",
+            "ratings_file",
+        ),
     },
     stored=lambda _config, _snapshot: None,
     gather=gather,
     rows_of=lambda config: config.rows_of,
     known_until=known_until,
     statistics=statistics,
+    exam=exam,
 )

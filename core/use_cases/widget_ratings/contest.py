@@ -1,5 +1,6 @@
 """The contest: which of two answers, one liked and one not, does a model prefer? On scenarios that nothing was trained on."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
@@ -16,11 +17,14 @@ from core.files import digest
 from core.held_out import TEST, TRAIN
 from core.use_case import Progress
 from core.use_cases.widget_ratings.config import BASELINES, METRICS, MODELS, WidgetRatingsConfig
+from core.use_cases.widget_ratings.groups import fit
 from core.use_cases.widget_ratings.prompts import END
 from core.use_cases.widget_ratings.taste import Taste
 
 TRUE_TASTE, MOST_LIKED = BASELINES
 UNTRAINED = MODELS[2]
+FILE = "file"
+"""In the notes of rows that a person gave."""
 FEWEST = 2
 """Questions: a comparison needs more than one."""
 Row = dict[str, Any]
@@ -52,11 +56,12 @@ def contest(
     """
     if rows is None:
         raise DataError("a contest of ratings needs the rewards that hold them: run that stage first")
-    pairs = list(islice(pairs_of(config, rows), config.contest.pairs))
+    skipped: Counter[str] = Counter()
+    pairs = list(islice(pairs_of(config, rows, skipped), config.contest.pairs))
     if len({pair.row["metadata"]["question"] for pair in pairs}) < FEWEST:
         raise DataError(
-            f"{rows.path} holds {len(pairs)} held-out pairs, of fewer than {FEWEST} questions: collect more ratings, or raise "
-            "held_out"
+            f"{rows.path} holds {len(pairs)} held-out pairs, of fewer than {FEWEST} questions{_left_out(skipped)}: collect more "
+            "ratings, or raise held_out"
         )
     dtype = entrants[MODELS[0]].notes.get("dtype", "auto")
     distinct = {entrant.sha256: (name, entrant) for name, entrant in reversed(list(entrants.items()))}
@@ -72,14 +77,23 @@ def contest(
     counts = {name: spent[entrant.sha256] for name, entrant in entrants.items()}
     progress(1.0, "the last pair is read")
     coins = {f"coins, dice {seed}": _scripted(_coin(seed), pairs) for seed in (1, 2)}
-    return _result(config, pairs, values, counts), _result(config, pairs, coins, {})
+    design = _design(config, pairs, rows, skipped)
+    return _result(pairs, values, counts, design), _result(pairs, coins, {}, design)
 
 
-def pairs_of(config: WidgetRatingsConfig, rows: Snapshot) -> Iterator[Pair]:
-    """Held-out pairs, at most so many of a prompt; which of them is decided by a hash."""
-    for row in read_rows(rows):
-        if row["split"] != TEST:
-            continue
+def replay(config: WidgetRatingsConfig, rewards: Snapshot) -> tuple[Row, ...]:
+    """Held-out prompts with an answer behind each, for the check of an exported file: it reads every token."""
+    rows = _held_out(config, rewards, Counter())
+    return tuple({"prompt": row["prompt"] + row["completions"][0]} for row in rows)
+
+
+def _held_out(config: WidgetRatingsConfig, rows: Snapshot, skipped: Counter[str]) -> Iterator[Row]:
+    return fit(config, (row for row in read_rows(rows) if row["split"] == TEST), skipped)
+
+
+def pairs_of(config: WidgetRatingsConfig, rows: Snapshot, skipped: Counter[str]) -> Iterator[Pair]:
+    """Held-out pairs, at most so many of a prompt; which of them is decided by a hash. What is too long is counted."""
+    for row in _held_out(config, rows, skipped):
         liked, disliked = (
             [
                 text
@@ -126,7 +140,12 @@ def _preferred(margins: Floats) -> Floats:
 
 
 def _scripts(config: WidgetRatingsConfig, rows: Snapshot) -> dict[str, Worth]:
-    """What needs no model: the taste that the simulated raters have, and how well an answer is liked in other scenarios."""
+    """What needs no model: the taste that the simulated raters have, and how well an answer is liked in other scenarios.
+
+    Neither is known of the rows of a file.
+    """
+    if FILE in rows.notes:
+        return {}
     liked: dict[str, list[float]] = {}
     for row in read_rows(rows):
         if row["split"] == TRAIN:
@@ -151,10 +170,10 @@ def _coin(seed: int) -> Worth:
 
 
 def _result(
-    config: WidgetRatingsConfig,
     pairs: Sequence[Pair],
     values: Mapping[str, Mapping[str, Floats]],
     counts: Mapping[str, Mapping[str, float]],
+    design: dict[str, str],
 ) -> Contest:
     """Everybody's preferences as one contest; the pairs of one question share luck."""
     asked = {
@@ -168,20 +187,30 @@ def _result(
         values={metric: np.array([found[metric] for found in values.values()]) for metric in METRICS},
         counts=counts,
         cluster_name="question",
-        design=_design(config, pairs),
+        design=design,
     )
 
 
-def _design(config: WidgetRatingsConfig, pairs: Sequence[Pair]) -> dict[str, str]:
+def _left_out(skipped: Counter[str]) -> str:
+    found = ", ".join(f"{reason}: {count:,}" for reason, count in skipped.items())
+    return f" (left out: {found})" if found else ""
+
+
+def _design(
+    config: WidgetRatingsConfig, pairs: Sequence[Pair], rows: Snapshot, skipped: Counter[str]
+) -> dict[str, str]:
     scenarios = {pair.row["metadata"]["scenario"] for pair in pairs} - {None}
     where = f" of {len(scenarios)} scenarios" if scenarios else ""
+    whose = f"lines of {rows.notes[FILE]}" if FILE in rows.notes else "that nothing is trained on"
     design = {
-        "pairs": f"{len(pairs):,}{where} that nothing is trained on, at most {config.contest.pairs_a_prompt} of a prompt",
+        "pairs": f"{len(pairs):,}{where} {whose}, at most {config.contest.pairs_a_prompt} of a prompt{_left_out(skipped)}",
         "accuracy": "share of pairs whose liked answer has the higher implicit reward, log(model / untrained model); a tie is a half",
         "logprob_accuracy": "share of pairs whose liked answer has the higher log-probability",
         "margin": f"of the implicit reward, beta {config.dpo.beta:g}",
-        MOST_LIKED: "prefers what is liked in the scenarios that are trained on, whatever is asked",
     }
+    if FILE in rows.notes:
+        return design
+    design[MOST_LIKED] = "prefers what is liked in the scenarios that are trained on, whatever is asked"
     ceiling = {TRUE_TASTE: "a judge who knows what the raters like: the ceiling, given how unsure they are"}
     return design | (ceiling if config.is_simulated else {})
 

@@ -1,7 +1,8 @@
 """Which prompts a method learns from: those with an answer that is liked and one that is not make pairs, the rest is for KTO."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 
 PAIRED, UNPAIRED = "has a pair: for dpo", "liked only, or disliked only: for kto"
 TOO_LONG, LONG_ANSWER = "prompt longer than prompt_tokens", "answers longer than completion_tokens"
+SAID = ("votes", "tags", "notes")
+"""What a row's metadata holds of each answer."""
 Row = dict[str, Any]
 
 
@@ -19,7 +22,8 @@ def groups(config: WidgetRatingsConfig, method: Method, rewards: Snapshot, folde
     """The rows of a method, with what was left out counted by reason. An answer that is too long is as if never rated."""
     skipped: Counter[str] = Counter()
     counts = {"pairs": 0, "liked": 0, "disliked": 0}
-    rows = _counted(config, _fitting(config, method, rewards, skipped), counts)
+    fitting = fit(config, read_rows(rewards), skipped)
+    rows = _counted(config, _of_method(method, fitting, skipped), counts)
     return write_snapshot(
         folder, f"groups-{method}", rows, skipped=skipped, parents=(rewards.sha256,), notes=counts
     )
@@ -51,27 +55,38 @@ def _counted(config: WidgetRatingsConfig, rows: Iterator[Row], counts: dict[str,
         yield row
 
 
-def _fitting(
-    config: WidgetRatingsConfig, method: Method, rewards: Snapshot, skipped: Counter[str]
-) -> Iterator[Row]:
+def _of_method(method: Method, rows: Iterator[Row], skipped: Counter[str]) -> Iterator[Row]:
+    for row in rows:
+        if is_paired(row) == (method == "dpo"):
+            yield row
+        else:
+            skipped[UNPAIRED if method == "dpo" else PAIRED] += 1
+
+
+def fit(config: WidgetRatingsConfig, rows: Iterable[Row], skipped: Counter[str]) -> Iterator[Row]:
+    """The rows whose prompt isn't too long, without answers that are; what is left out is counted."""
     from core.language.counting import TokenCounter  # noqa: PLC0415  (torch)
 
     counter = TokenCounter(config.model)
-    for row in read_rows(rewards):
+    for row in rows:
         if not counter.at_most(row["prompt"], config.prompt_tokens):
             skipped[TOO_LONG] += 1
             continue
         fits = [counter.at_most(completion, config.completion_tokens) for completion in row["completions"]]
-        names = ("completions", "rewards")
-        short = row | {
-            name: [value for value, fit in zip(row[name], fits, strict=True) if fit] for name in names
-        }
-        if not short["completions"]:
-            skipped[LONG_ANSWER] += 1
-        elif is_paired(short) == (method == "dpo"):
-            yield short
+        if any(fits):
+            yield row if all(fits) else _without(row, fits)
         else:
-            skipped[UNPAIRED if method == "dpo" else PAIRED] += 1
+            skipped[LONG_ANSWER] += 1
+
+
+def _without(row: Row, keep: Sequence[bool]) -> Row:
+    """A row with some of its answers, and what was said of those."""
+    known = row["metadata"]
+    return (
+        row
+        | {name: list(compress(row[name], keep)) for name in ("completions", "rewards")}
+        | {"metadata": known | {name: list(compress(known[name], keep)) for name in SAID if name in known}}
+    )
 
 
 def is_paired(row: Row) -> bool:

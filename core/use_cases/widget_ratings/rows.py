@@ -10,7 +10,7 @@ from typing import Any
 from core.dataset import Snapshot, read_rows, write_snapshot
 from core.errors import DataError
 from core.files import digest
-from core.held_out import TEST, split_of
+from core.held_out import split_of
 from core.store.engine import connection
 from core.store.rewarded import one_moment
 from core.store.votes import KEPT_NOTES, Asked, Votes, counted, kinds, uncounted
@@ -178,10 +178,3 @@ def scored(config: WidgetRatingsConfig, row: Row, skipped: Counter[str]) -> Row:
             "notes": [answer["notes"] for answer in said],
         },
     }
-
-
-def replay(config: WidgetRatingsConfig, rewards: Snapshot) -> tuple[Row, ...]:
-    """Held-out prompts with an answer behind each, for the check of an exported file: it reads every token."""
-    del config
-    held_out = (row for row in read_rows(rewards) if row["split"] == TEST)
-    return tuple({"prompt": row["prompt"] + row["completions"][0]} for row in held_out)

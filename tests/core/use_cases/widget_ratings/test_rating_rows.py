@@ -215,7 +215,7 @@ def test_the_simulated_raters_like_what_they_are_said_to_like(database, tmp_path
     assert min(kto.desirable_weight, kto.undesirable_weight) == 1.0
     plain = config.model_copy(update={"balanced": False})
     assert balanced(plain, leftovers).kto == config.kto
-    pairs = list(pairs_of(config, rewards))
+    pairs = list(pairs_of(config, rewards, Counter()))
     assert max(Counter(pair.row["id"] for pair in pairs).values()) == config.contest.pairs_a_prompt
     accuracy = {
         name: _scripted(worth, pairs)["accuracy"].mean() for name, worth in _scripts(config, rewards).items()
