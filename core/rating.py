@@ -112,6 +112,8 @@ def read_rating(values: Mapping[str, Any], now: datetime) -> Rating:
 
 
 def _thumb(value: Any) -> Thumb:
+    if value is None:
+        raise Unreadable("unknown_rating", f"rating is missing: give {' or '.join(Thumb)}")
     try:
         return Thumb(str(value).strip().lower())
     except ValueError as error:
@@ -132,6 +134,8 @@ def _tags(value: Any) -> str:
 
 def _name(name: str, value: Any) -> str:
     words = text(name, value)
+    if words is None:
+        raise Unreadable("bad_id", f"{name} is missing")
     if not words or len(words.encode()) > LONGEST_ID:
-        raise Unreadable("bad_id", f"{name} has {len((words or '').encode())} bytes: give 1 to {LONGEST_ID}")
+        raise Unreadable("bad_id", f"{name} has {len(words.encode())} bytes: give 1 to {LONGEST_ID}")
     return words

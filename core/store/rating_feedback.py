@@ -57,7 +57,7 @@ def _named(feedback: Mapping[str, Any]) -> dict[str, Any]:
         if name is None:
             raise Unreadable(
                 "unknown_field",
-                f"{str(given)[:80]!r} is no field here: there are {', '.join((*RATING, *ENTRY))}",
+                f"{str(given)[:80]!r} is no field here: there are {', '.join(dict.fromkeys((*RATING, *ENTRY)))}",
             )
         named[name] = value
     return named
