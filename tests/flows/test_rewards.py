@@ -1,7 +1,11 @@
 """The nightly rewards as Prefect runs them: pending decisions get theirs, faults pass, and nobody works twice."""
 
+import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +18,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.flow_engine import run_flow
 
 from core import config
+from core.config import ROOT
 from core.rewarding import Moment, moment_of
 from core.store import reward_page, server
 from core.store.decisions import ingest
@@ -25,6 +30,23 @@ from core.use_cases import USE_CASES
 from flows.rewards import backfill, nightly
 
 pytestmark = pytest.mark.slow
+KILLED = """
+import os, signal
+from core.store import reward_page
+from flows.rewards import nightly
+
+reward_page.PAGE = 10
+copy_in = reward_page.copy_in
+
+def die_at_the_third(held, *given):
+    found = copy_in(held, *given)
+    if held.execute("SELECT count(*) FROM overnight.rewards").fetchone()[0] > 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+
+reward_page.copy_in = die_at_the_third
+nightly("default")
+"""
 AT = datetime(2025, 1, 1, 12, tzinfo=UTC)
 STORED = [use_case.name for use_case in USE_CASES if use_case.rewards is not None]
 
@@ -204,6 +226,29 @@ def test_a_late_run_stands_for_the_last_night_due():
         assert moment_of(due, now) == Moment(night=as_of.date(), as_of=as_of, late=late)
     by_hand = datetime(2026, 11, 3, 12, tzinfo=UTC)
     assert moment_of(None, by_hand) == Moment(night=by_hand.date(), as_of=by_hand)
+
+
+def test_a_night_whose_process_is_killed_is_finished_by_the_next(prefect_server, home, database):
+    """As a worker starts it, and SIGKILL between two pages: what was committed stays, and no row is lost or there twice."""
+    decisions(40)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        cwd=ROOT,
+        env=os.environ | {"PREFECT_API_URL": prefect_server},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    counted = "SELECT count(*), count(DISTINCT subject) FROM overnight.rewards"
+    (kept,) = asked(counted)
+    assert 0 < kept[0] < 39
+    state = nightly("default", return_state=True)
+    assert state.is_completed(), state.message
+    assert asked(counted) == [(39, 39)]
+    report = (home / "runs" / str(state.state_details.flow_run_id) / "report.md").read_text()
+    assert f"| written | {39 - kept[0]} |" in report
+    assert asked("SELECT status FROM overnight.runs ORDER BY started_at") == [("crashed",), ("completed",)]
 
 
 def test_a_database_that_stops_is_tried_again(prefect_server, embedded, states, monkeypatch):
