@@ -14,7 +14,7 @@ from core.accounting import Accounting
 from core.files import data_folder, writing
 from core.recording.entry import Entry
 from core.recording.segment import Segment, abandoned, sync_folder
-from core.store.decisions import PAGE, PAGE_BYTES
+from core.store.pages import PAGE, PAGE_BYTES
 from core.store.quarantine import Unusable
 from core.store.recorded import forget, keep_recorded, kept_until
 

@@ -14,8 +14,8 @@ from core.accounting import Accounting
 from core.document import Unreadable
 from core.rating import ENTRY, RATING, Entry, Rating, read_entry, read_rating
 from core.store.bulk import copy_in, staging
-from core.store.decisions import letters, pages
 from core.store.engine import connection
+from core.store.pages import letters, pages
 from core.store.quarantine import Unusable, quarantine, release
 
 OLDER, TWICE = "older vote of the same rater", "given twice"

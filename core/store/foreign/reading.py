@@ -11,13 +11,13 @@ import psycopg
 
 from core.accounting import Accounting
 from core.files import digest
-from core.store.decisions import PAGE, letters, pages
 from core.store.engine import connection
 from core.store.foreign.opening import open_source
 from core.store.foreign.rows import ForeignRow, Source
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape
 from core.store.lease import Lease, lease
+from core.store.pages import PAGE, letters, pages
 from core.store.quarantine import Unusable
 from core.store.watermarks import move_watermark, watermark
 

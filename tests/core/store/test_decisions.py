@@ -7,7 +7,7 @@ from psycopg.rows import dict_row
 
 from core.accounting import Accounting
 from core.errors import DataError
-from core.store import decisions
+from core.store import pages
 from core.store.decisions import ingest
 from core.store.engine import connection
 from core.store.migrate import downgrade, migrate
@@ -120,7 +120,7 @@ def test_what_only_looks_like_a_forbidden_letter_is_kept(database):
 
 def test_pages_are_kept_one_by_one(database, monkeypatch):
     """What breaks in the third page leaves the two before it."""
-    monkeypatch.setattr(decisions, "PAGE", 2)
+    monkeypatch.setattr(pages, "PAGE", 2)
 
     def rows():
         for name in range(5):

@@ -15,7 +15,7 @@ from core.errors import BusyError, ConfigError, SourceError
 from core.files import file_digest
 from core.recording.recorder import Recorder
 from core.reward import RewardSpec
-from core.store import decisions
+from core.store import pages
 from core.store.engine import connection
 from core.store.foreign.decisions import import_decisions
 from core.store.foreign.settings import SourceSettings
@@ -97,7 +97,7 @@ def test_what_has_no_reward_yet_is_read_again_until_its_last_deadline(app, decis
 
 def test_a_killed_import_goes_on_after_its_last_page(app, decision, monkeypatch):
     """A page and how far it came are one transaction."""
-    monkeypatch.setattr(decisions, "PAGE", 4)
+    monkeypatch.setattr(pages, "PAGE", 4)
     app.put([decision(number, updatedAt=NOW - timedelta(days=20 - number)) for number in range(10)])
     reading = import_decisions(app.source, "decision_agents", SPEC, now=NOW)
     assert next(reading) == Accounting(read=4, written=4)
@@ -268,7 +268,7 @@ def test_an_app_that_only_records_needs_no_table(home, database, monkeypatch):
 def test_an_app_writes_to_its_sqlite_file_while_it_is_read(database, sqlite_app, decision, monkeypatch):
     """Between two pages nothing is locked; what it writes then comes with the next import."""
     monkeypatch.setattr("core.store.foreign.sqlite.PAGE_ROWS", 2)
-    monkeypatch.setattr(decisions, "PAGE", 2)
+    monkeypatch.setattr(pages, "PAGE", 2)
     sqlite_app.put([decision(number, updatedAt=NOW - timedelta(days=20 - number)) for number in range(6)])
     reading = import_decisions(sqlite_app.source, "decision_agents", SPEC, now=NOW)
     assert next(reading).written == 2

@@ -12,7 +12,7 @@ from core.accounting import Accounting
 from core.config import load_config
 from core.errors import BusyError, ConfigError
 from core.files import file_digest
-from core.store import decisions
+from core.store import pages
 from core.store.engine import connection
 from core.store.foreign.settings import TrajectorySettings
 from core.store.foreign.trajectories import import_table
@@ -325,7 +325,7 @@ def test_a_late_judgement_arrives_without_the_watermark(game):
 
 def test_a_run_that_was_killed_goes_on_after_its_last_page(game, monkeypatch):
     """Pages are kept one by one, and so is how far they came; those that are awaited come in pages as well."""
-    monkeypatch.setattr(decisions, "PAGE", 3)
+    monkeypatch.setattr(pages, "PAGE", 3)
     monkeypatch.setattr("core.store.foreign.reading.PAGE", 2)
     game.put("trajectories", *(a_trajectory(3 * number + 1) for number in range(8)))
     reading = import_table(game.settings(), "trajectories", now=NOW)
@@ -333,18 +333,18 @@ def test_a_run_that_was_killed_goes_on_after_its_last_page(game, monkeypatch):
     reading.close()
     assert game.imported("trajectories") == Accounting(read=8, written=5, unchanged=3)
     game.app.execute('UPDATE trajectories SET "aiJudgeReward" = 1')
-    pages = list(import_table(game.settings(), "trajectories", now=NOW))
-    assert max(page.read for page in pages) == 2
-    assert sum(page.written for page in pages) == 8
+    found = list(import_table(game.settings(), "trajectories", now=NOW))
+    assert max(page.read for page in found) == 2
+    assert sum(page.written for page in found) == 8
 
 
 def test_pages_end_where_their_texts_are_large(game, monkeypatch):
     """Not the number of rows alone decides what is held in memory."""
-    monkeypatch.setattr(decisions, "PAGE_BYTES", 2**20)
+    monkeypatch.setattr(pages, "PAGE_BYTES", 2**20)
     large = json.dumps([{"x": "y" * 600_000}])
     game.put("trajectories", *(a_trajectory(number, stepsJson=large) for number in range(5)))
-    pages = list(import_table(game.settings(), "trajectories", now=NOW))
-    assert [page.written for page in pages] == [2, 2, 1]
+    found = list(import_table(game.settings(), "trajectories", now=NOW))
+    assert [page.written for page in found] == [2, 2, 1]
 
 
 def test_a_trajectory_that_had_not_ended_arrives_when_it_has(game):
@@ -481,7 +481,7 @@ def test_what_an_app_keeps_from_training_is_left_out(game):
 @pytest.mark.parametrize("page", [1, 5_000])
 def test_a_second_sync_of_markets_is_counted_and_changes_nothing(game, monkeypatch, page):
     """A market has one outcome in a window: the last that was written down stands, in one page or in many."""
-    monkeypatch.setattr(decisions, "PAGE", page)
+    monkeypatch.setattr(pages, "PAGE", page)
     whole = {"outcomes__watermark": None}
     later = START + 120 * MINUTE
     game.put(
