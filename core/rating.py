@@ -1,5 +1,6 @@
 """What people rated and how they rated it, read from whatever form it came in, or the reason why it can't be used."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -123,13 +124,15 @@ def _thumb(value: Any) -> Thumb:
 
 
 def _tags(value: Any) -> str:
-    """A list of words as JSON text; a single word is a list of one."""
+    """A list of words as JSON text, each once; a single word is a list of one."""
     if isinstance(value, str) and value[:1] not in ("[", '"'):
-        value = [value] if value.strip() else []
-    words = document("tags", value) or "[]"
-    if not words.startswith("["):
-        raise Unreadable("bad_json", f"tags {words[:40]} are no list of words")
-    return words
+        value = [value]
+    words = json.loads(document("tags", value) or "[]")
+    if isinstance(words, str):
+        words = [words]
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise Unreadable("bad_json", f"tags {str(value)[:40]} are no list of words")
+    return json.dumps(list(dict.fromkeys(filter(None, map(str.strip, words)))), ensure_ascii=False)
 
 
 def _name(name: str, value: Any) -> str:

@@ -19,6 +19,9 @@ from core.store.pages import letters, pages
 from core.store.quarantine import Unusable, quarantine, release
 
 OLDER, TWICE = "older vote of the same rater", "given twice"
+ANOTHER = (
+    "another entry has this id: give every entry one of its own, or the other simulation a source of its own"
+)
 Read = TypeVar("Read", Entry, Rating)
 Row = Mapping[str, Any] | Unusable
 ENTRY_TYPES = tuple("json" if name == "context" else "text" for name in ENTRY)
@@ -91,19 +94,31 @@ class _Page:
 
 
 def entries_page(
-    held: psycopg.Connection, source: str, rows: Sequence[Row], run_id: str | None = None
+    held: psycopg.Connection,
+    source: str,
+    rows: Sequence[Row],
+    run_id: str | None = None,
+    refused: set[Entry] | None = None,
 ) -> Accounting:
-    """Keep a page of entries in the caller's transaction. Raises: DataError when rows don't add up, psycopg.Error."""
+    """Keep a page of entries in the caller's transaction; `refused` gets those whose id stands for something else.
+
+    Raises: DataError when rows don't add up, psycopg.Error.
+    """
+    others = refused if refused is not None else set[Entry]()
     page = _Page(source, rows, [], Counter())
     usable: dict[str, Entry] = {}
     for entry in page.each(read_entry):
         known = usable.setdefault(entry.entry_id, entry)
-        if known is not entry:
-            _again(page, known, entry)
+        if known != entry:
+            _another(page, entry)
+            others.add(entry)
+        elif known is not entry:
+            page.skipped[TWICE] += 1
     if usable:
         table = staging(held, "rated_entries", ENTRY, "entries")
         copy_in(held, table, ENTRY, ENTRY_TYPES, map(astuple, usable.values()))
         for (name,) in held.execute(OTHERS, {"source": source}):
+            others.add(usable[name])
             _another(page, usable.pop(name))
         written = held.execute(KEEP_ENTRIES, {"source": source}).rowcount
         held.execute("DROP TABLE pg_temp.entries")
@@ -113,7 +128,10 @@ def entries_page(
 def ratings_page(
     held: psycopg.Connection, source: str, rows: Sequence[Row], run_id: str | None, now: datetime
 ) -> Accounting:
-    """Keep a page of ratings in the caller's transaction. Raises: DataError when rows don't add up, psycopg.Error."""
+    """Keep a page of ratings in the caller's transaction. Raises: DataError when rows don't add up, psycopg.Error.
+
+    The same vote again changes nothing but its time: an older one of another kind does not outdo it then.
+    """
     page = _Page(source, rows, [], Counter())
     usable: dict[tuple[str, str], Rating] = {}
     for rating in page.each(lambda values: read_rating(values, now)):
@@ -132,6 +150,7 @@ def ratings_page(
             del usable[entry_id, rater_id]
             page.skipped[OLDER] += 1
         written = held.execute(KEEP_RATINGS, {"source": source}).rowcount
+        held.execute(SAID_AGAIN, {"source": source})
         held.execute("DROP TABLE pg_temp.votes")
     return page.accounted(held, written if usable else 0, [name for name, _ in usable], run_id)
 
@@ -140,18 +159,11 @@ def _vote(rating: Rating) -> tuple[Any, ...]:
     return rating.rating, rating.tags, rating.notes, rating.model_version
 
 
-def _again(page: _Page, known: Entry, entry: Entry) -> None:
-    if known == entry:
-        page.skipped[TWICE] += 1
-    else:
-        _another(page, entry)
-
-
 def _another(page: _Page, entry: Entry) -> None:
     page.refuse(
         entry.entry_id,
         "duplicate_entry",
-        "another entry has this id: give every entry one of its own, or the other simulation a source of its own",
+        ANOTHER,
         json.dumps(astuple(entry)).encode(),
     )
 
@@ -196,6 +208,10 @@ OVERTAKEN = sql.SQL("""
         AND r.rated_at > v.rated_at AND {}
     RETURNING v.entry_id, v.rater_id
 """).format(DIFFERENT)
+SAID_AGAIN = """
+    UPDATE overnight.ratings r SET rated_at = v.rated_at FROM pg_temp.votes v
+    WHERE r.source = %(source)s AND r.entry_id = v.entry_id AND r.rater_id = v.rater_id AND r.rated_at < v.rated_at
+"""
 KEEP_RATINGS = sql.SQL("""
     INSERT INTO overnight.ratings AS r (source, {columns}) SELECT %(source)s, {columns} FROM pg_temp.votes v
     ON CONFLICT (source, entry_id, rater_id) DO UPDATE SET {changes}, revision = r.revision + 1, used_at = NULL,

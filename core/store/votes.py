@@ -62,7 +62,8 @@ COUNTED = sql.SQL("""
         FROM counting GROUP BY 1
     ), tagged AS (
         SELECT entry_id, json_object_agg(tag, times ORDER BY tag COLLATE "C") AS tags
-        FROM (SELECT entry_id, tag, count(*) AS times FROM counting, jsonb_array_elements_text(tags) tag GROUP BY 1, 2) n GROUP BY 1
+        FROM (SELECT entry_id, tag, count(*) AS times FROM counting, jsonb_array_elements_text(tags) tag WHERE tag IS NOT NULL
+            GROUP BY 1, 2) n GROUP BY 1
     )
     SELECT {columns}, v.up, v.down, coalesce(t.tags, '{{}}'), to_json(coalesce(v.notes, '{{}}'))
     FROM votes v JOIN overnight.rated_entries e ON e.source = %(source)s AND e.entry_id = v.entry_id

@@ -1,18 +1,21 @@
 """Ratings from an app's own table into the store, with what was rated where the table says it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
 from core.accounting import Accounting
-from core.rating import ENTRY, ENTRY_CALLED, RATING, RATING_CALLED
+from core.document import Unreadable
+from core.rating import ENTRY, ENTRY_CALLED, RATING, RATING_CALLED, Entry, read_entry
 from core.store.foreign.reading import reading
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape
 from core.store.quarantine import Unusable
-from core.store.ratings import entries_page, ratings_page
+from core.store.ratings import ANOTHER, entries_page, ratings_page
 
 ID = "rating_id"
 NEEDED = (ID, "entry_id", "rating")
@@ -46,9 +49,29 @@ def _keep(
     now: datetime,
 ) -> Accounting:
     shown = {
-        str(row["entry_id"]): {name: row.get(name) for name in ENTRY}
+        tuple(row.get(name) for name in ENTRY): {name: row.get(name) for name in ENTRY}
         for row in rows
-        if not isinstance(row, Unusable) and any(row.get(name) is not None for name in SHOWN)
+        if not isinstance(row, Unusable) and _shows(row)
     }
-    entries = entries_page(held, source, list(shown.values()), run_id)
-    return entries + ratings_page(held, source, rows, run_id, now)
+    refused: set[Entry] = set()
+    entries = entries_page(held, source, list(shown.values()), run_id, refused)
+    about = [_unless_another(source, row, refused) for row in rows] if refused else rows
+    return entries + ratings_page(held, source, about, run_id, now)
+
+
+def _shows(row: Mapping[str, Any]) -> bool:
+    """Whether a row says what was rated."""
+    return any(row.get(name) is not None for name in SHOWN)
+
+
+def _unless_another(
+    source: str, row: Mapping[str, Any] | Unusable, refused: Collection[Entry]
+) -> Mapping[str, Any] | Unusable:
+    """A row, or why its vote can't count: it was given to something else than what its entry's id stands for."""
+    if isinstance(row, Unusable) or not _shows(row):
+        return row
+    with suppress(Unreadable):  # set aside as an entry already
+        if read_entry(row) in refused:
+            raw = json.dumps(dict(row), default=str).encode("utf-8", "replace")
+            return Unusable(source, str(row["entry_id"]), "duplicate_entry", ANOTHER, raw)
+    return row

@@ -85,15 +85,19 @@ def collect(config: WidgetRatingsConfig, folder: Path, progress: Progress) -> Sn
 def _rows(
     config: WidgetRatingsConfig, known: Kinds, entries: Iterator[Votes], skipped: Counter[str]
 ) -> Iterator[Row]:
-    """One question's prompts."""
-    askings: dict[tuple[str, str], Asking] = {}
+    """One question's prompts, in each of its scenarios. Where they would be called the same, their words tell them apart."""
+    askings: dict[tuple[str, str, str], Asking] = {}
     for votes in entries:
         for problem, prompt, answer in _views(votes, known, skipped):
             if problem in config.problems:
-                asking = askings.setdefault((problem, prompt), Asking(problem, prompt, votes))
+                key = (problem, votes.scenario or "", prompt)
+                asking = askings.setdefault(key, Asking(problem, prompt, votes))
                 asking.count(answer, votes)
-    for _, asking in sorted(askings.items()):
-        yield _row(config, asking)
+    rows = [_row(config, asking) for _, asking in sorted(askings.items())]
+    names = Counter(row["id"] for row in rows)
+    for row in rows:
+        alone = names[row["id"]] == 1
+        yield row if alone else row | {"id": f"{row['id']}/{digest(row['scenario'], row['prompt'])[:8]}"}
 
 
 def _views(votes: Votes, known: Kinds, skipped: Counter[str]) -> Iterator[tuple[Problem, str, str]]:

@@ -48,7 +48,7 @@ def test_the_same_again_changes_nothing(database):
     assert entered(ENTRY, source="other") == Accounting(read=1, written=1)
     assert rated(VOTE) == Accounting(read=1, written=1)
     before = stored()
-    assert rated(VOTE, VOTE | {"rating": " Up", "rated_at": AT + timedelta(hours=1)}) == Accounting(
+    assert rated(VOTE, VOTE | {"rating": " Up"}) == Accounting(
         read=2, unchanged=1, skipped={"given twice": 1}
     )
     assert stored() == before
@@ -70,6 +70,41 @@ def test_a_raters_latest_vote_stands(database):
     ann, bob = stored()
     assert (ann["rating"], ann["revision"], ann["used_at"], ann["claimed_by"]) == ("up", 2, None, None)
     assert (bob["rating"], bob["revision"]) == ("up", 1)
+
+
+def test_a_vote_that_is_given_again_is_as_late_as_that(database):
+    """Up, and up again: a thumb down between the two, which comes in afterwards, is the older one. Nothing is new by it."""
+    entered(ENTRY)
+    again = VOTE | {"rated_at": AT + timedelta(hours=2)}
+    assert rated(VOTE).written == 1
+    with connection() as held:
+        held.execute("UPDATE overnight.ratings SET used_at = now()")
+    assert rated(again) == Accounting(read=1, unchanged=1)
+    between = VOTE | {"rating": "down", "rated_at": AT + timedelta(hours=1)}
+    assert rated(between) == Accounting(read=1, skipped={"older vote of the same rater": 1})
+    assert rated(VOTE) == Accounting(read=1, unchanged=1)
+    (vote,) = stored()
+    assert (vote["rating"], vote["rated_at"], vote["revision"]) == ("up", again["rated_at"], 1)
+    assert vote["used_at"] is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["clear", " clear ", "", "small"], ["clear", "small"]),
+        ("too small", ["too small"]),
+        ('["a", "b"]', ["a", "b"]),
+        ('"a"', ["a"]),
+        (" ", []),
+        ([], []),
+        (None, []),
+    ],
+)
+def test_tags_are_words_each_once(database, given, kept):
+    """A list, or one word, as it is or as JSON."""
+    entered(ENTRY)
+    assert rated(VOTE | {"tags": given}).written == 1
+    assert stored()[0]["tags"] == kept
 
 
 def test_an_id_that_stands_for_two_entries_is_refused(database):
@@ -100,6 +135,8 @@ def test_a_rating_of_nothing_waits_in_quarantine(database):
         ({"notes": "a\0b"}, "nul_char"),
         ({"notes": "\ud800"}, "bad_unicode"),
         ({"tags": {"a": 1}}, "bad_json"),
+        ({"tags": [None]}, "bad_json"),
+        ({"tags": ["a", 1]}, "bad_json"),
         ({"rated_at": "yesterday"}, "bad_time"),
         ({"rated_at": AT + timedelta(days=9)}, "clock_skew"),
     ],

@@ -107,6 +107,23 @@ def test_an_apps_ratings_come_once(app):
     assert stored("SELECT rating, revision FROM overnight.ratings WHERE rater_id = 'phone'") == [("down", 2)]
 
 
+def test_a_vote_on_something_else_is_no_vote_on_what_its_id_stands_for(app):
+    """Two rows show two widgets under one id: the first is kept with its vote, whoever else is there; the other is set aside."""
+    app.execute(
+        "CREATE TABLE shown (id TEXT, entry_id TEXT, rating TEXT, user_id TEXT, query TEXT, widget TEXT)"
+    )
+    rows = [("1", "a", "up", "ann", "How?", "kpi"), ("2", "a", "down", "bob", "How?", "trend"),
+            ("3", "a", "up", "cid", "How?", "kpi"), ("4", "a", "up", "dan", None, None)]  # fmt: skip
+    app.execute("INSERT INTO shown VALUES (?, ?, ?, ?, ?, ?)", rows)
+    source = app.settings(name="other", table="shown", watermark=None)
+    expected = Accounting(read=6, written=4, quarantined={"duplicate_entry": 2})
+    assert imported(source) == expected
+    raters = "SELECT rater_id FROM overnight.ratings WHERE source = 'other' ORDER BY 1"
+    assert stored(raters) == [("ann",), ("cid",), ("dan",)]
+    assert imported(source) == Accounting(read=6, unchanged=4, quarantined={"duplicate_entry": 2})
+    assert stored(raters) == [("ann",), ("cid",), ("dan",)]
+
+
 def test_a_table_may_say_what_was_rated(app):
     """Prompt and response beside the thumb: the entry is kept with it."""
     app.execute(

@@ -14,7 +14,7 @@ from core.store.ratings import ingest_entries, ingest_ratings
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 from core.use_cases.widget_ratings.contest import TRUE_TASTE, _scripted, _scripts, pairs_of
 from core.use_cases.widget_ratings.gathering import gather
-from core.use_cases.widget_ratings.groups import balanced, groups, is_paired
+from core.use_cases.widget_ratings.groups import TESTED, balanced, groups, is_paired
 from core.use_cases.widget_ratings.rows import ALONE, FEW, SPLIT, _shuffled, collect, reward
 from core.use_cases.widget_ratings.simulation import UNSURE
 
@@ -178,6 +178,29 @@ def test_words_are_rated_as_they_are(database, tmp_path):
         ["Go away.\n", "Hello.\n"],
         [-1.0, 1.0],
     )
+
+
+def test_a_question_of_several_scenarios_has_a_row_in_each(database, tmp_path):
+    """Each with a name and a side of its own, and none of what is trained on is held out."""
+    entries = [
+        entry(f"{scenario}-{widget}", widget, scenario=scenario)
+        for scenario in ("pumps", "boilers")
+        for widget in ("kpi", "trend")
+    ]
+    rated(
+        entries,
+        [(each["entry_id"], "ann", "up" if each["widget"] == "kpi" else "down", {}) for each in entries],
+    )
+    config = configured(problems=["widget"])
+    rewards, rows = made(config, tmp_path)
+    assert len(rows) == 2
+    assert {row["metadata"]["scenario"]: row["split"] for row in rows.values()} == {
+        "pumps": "train",
+        "boilers": "test",
+    }
+    found = groups(config, "dpo", rewards, tmp_path / "dpo")
+    assert [row["split"] for row in read_rows(found)] == ["test"]
+    assert found.skipped == {TESTED: 1}
 
 
 def test_nobody_rated_anything(database, tmp_path):
