@@ -11,23 +11,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
 from apps.assignment import serve_assignments
 from apps.loopback import HERE, guard, json_object
 from apps.online import serve_status
+from core.document import Unreadable
 from core.errors import ConfigError, OvernightError, StoreError, one_line
 from core.experiment import Experiments, load_experiments
-from core.recording.recorder import Recorder, Redact
+from core.recording.recorder import Recorder, Redact, redacted
 from core.store.current import CurrentModel, current_model
 from core.store.migrate import migrate
 from core.store.rating_feedback import add_feedback
 
 PORT = 4280
 ACCEPTED = 202
+REFUSED = {413: "oversize", 422: "bad_json"}
+"""Why a body is set aside, by the answer to it."""
 
 
 def recording_app(
@@ -55,21 +59,31 @@ def recording_app(
 
 async def record_decision(request: Request) -> dict[str, str]:
     """Keep a decision; its id. It is on the disk when the answer comes."""
-    decision = await json_object(request)
+    decision = await _given(request)
     return {"id": await run_in_threadpool(request.app.state.recorder.record_decision, decision)}
 
 
 async def record_feedback(external_id: str, request: Request) -> dict[str, str]:
     """Keep what became known of a decision, which may come later than this."""
-    feedback = await json_object(request)
+    feedback = await _given(request)
     await run_in_threadpool(request.app.state.recorder.record_feedback, external_id, feedback)
     return {"id": external_id}
+
+
+async def _given(request: Request) -> dict[str, Any]:
+    """What was sent; what can't be read is counted among the rows set aside."""
+    try:
+        return await json_object(request)
+    except HTTPException as wrong:
+        if reason := REFUSED.get(wrong.status_code):
+            await run_in_threadpool(request.app.state.recorder.refuse, Unreadable(reason, wrong.detail))
+        raise
 
 
 async def record_rating(request: Request) -> dict[str, bool]:
     """Keep a thumb, and what was rated where it says so; whether that changed anything. It is in the store when the answer comes."""
     source, redact = request.app.state.rated
-    rating = dict(redact(await json_object(request)))
+    rating = redacted(redact, await json_object(request))
     return {"changed": await run_in_threadpool(add_feedback, source, rating)}
 
 

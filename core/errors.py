@@ -98,3 +98,19 @@ def one_line(error: BaseException | str) -> str:
     """What another library's error says, on one line."""
     words = " ".join(str(error).split()) or type(error).__name__
     return words if len(words) <= LONGEST else f"{words[:LONGEST]} …"
+
+
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What a function that somebody else wrote may end with: a reward, a redaction."""

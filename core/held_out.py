@@ -5,6 +5,7 @@ from functools import lru_cache
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 """Is trained on; chooses the best checkpoint; is for the evaluation alone."""
+SPLITS = (TRAIN, VALIDATION, TEST)
 
 
 @lru_cache(maxsize=4096)

@@ -15,6 +15,8 @@ LARGEST = 8 * 1024 * 1024
 """Bytes of one row's documents and texts that are read at all."""
 LONGEST_ID = 1_000
 """Bytes of an id: an index can't hold much more."""
+EARLIEST = 1e11
+"""Milliseconds in 1973: a number below counts seconds, or means something else."""
 AHEAD = timedelta(minutes=5)
 """How far a clock may be ahead of ours."""
 
@@ -54,6 +56,8 @@ def normalised(name: str) -> str:
 
 def text(name: str, value: Any) -> str | None:
     """A string as the database holds it; numbers and UUIDs become theirs. Raises: Unreadable."""
+    if isinstance(value, bool | Mapping | list | tuple | set):
+        raise Unreadable("bad_text", f"{name} is {type(value).__name__}, not a text")
     return None if value is None else as_kept(name, str(value))
 
 
@@ -72,13 +76,18 @@ def moment(name: str, value: Any) -> datetime | None:
     try:
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
-        elif isinstance(
-            value, int | float
-        ):  # milliseconds since 1970, as JavaScript and Prisma's SQLite write it
-            value = datetime.fromtimestamp(value / 1000, UTC)
+        elif isinstance(value, int | float):
+            value = _from_milliseconds(value)
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except (ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise Unreadable("bad_time", f"{name} {str(value)[:40]!r} is no time: {error}") from error
+
+
+def _from_milliseconds(value: float) -> datetime:
+    """Since 1970, as JavaScript and Prisma's SQLite write it."""
+    if isinstance(value, bool) or 0 < abs(value) < EARLIEST:
+        raise ValueError("a number is milliseconds since 1970, and not seconds")
+    return datetime.fromtimestamp(value / 1000, UTC)
 
 
 def number(name: str, value: Any) -> float | None:

@@ -6,11 +6,12 @@ from typing import Any
 from prefect import flow
 
 from core.dataset import Snapshot
+from core.held_out import SPLITS
 from core.training.config import Method
 from core.use_cases import Preset, UseCaseName
 from flows.parameters import checked
 from tasks.collect import collect
-from tasks.export import SPLITS, Shape, app_lines, export_rows
+from tasks.export import Shape, app_lines, export_rows
 from tasks.open import ENDINGS, open_run
 from tasks.report import report
 from tasks.reward import reward

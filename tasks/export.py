@@ -15,7 +15,6 @@ from tasks.stage import RETRIES, once
 
 VERSION = 1
 Shape = Literal["groups", "lines", "collected"]
-SPLITS = ("train", "test")
 
 
 @task(name="export", **RETRIES)

@@ -1,6 +1,7 @@
 """What an app calls the parts of a decision: agentType is agent_type, userFeedback is feedback."""
 
 import difflib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,17 @@ OURS = {normalised(called): name for name in COLUMNS for called in (name, *ALSO_
 def our_name(given: object) -> str | None:
     """Our name of a field, None where it is none."""
     return OURS.get(normalised(str(given)))
+
+
+def action_words(value: Any) -> Any:
+    """An action in words ('archive') as the JSON that it is; what begins as JSON does stays, whole or not."""
+    if not isinstance(value, str) or value.lstrip()[:1] in {"{", "[", '"'}:
+        return value
+    try:
+        json.loads(value)
+    except ValueError:
+        return json.dumps(value) if value.strip() else value
+    return value
 
 
 def by_our_names(values: Mapping[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from uuid import uuid4
 from core.accounting import Accounting
 from core.decision import COLUMNS, read_decision
 from core.document import Unreadable, document
-from core.errors import OvernightError, StorageError
+from core.errors import FAILURES, OvernightError, StorageError
 from core.recording.entry import Entry, decision_entry, refused_entry
 from core.recording.feedback import LATER, known_components, read_feedback
-from core.recording.names import by_our_names
+from core.recording.names import action_words, by_our_names
 from core.recording.spool import drain, finish_abandoned, new_segment, spool_folder
 from core.value import identity, text
 
@@ -27,6 +27,16 @@ ROTATE = 64 * 1024 * 1024
 LONGEST_WAIT = 30.0
 """Seconds between two tries while the store is away."""
 log = logging.getLogger(__name__)
+
+
+def redacted(redact: Redact, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values without personal data. Raises: Unreadable when the app's own function fails."""
+    try:
+        return dict(redact(dict(values)))
+    except FAILURES as error:
+        raise Unreadable(
+            "redaction_failed", f"redact ended with {type(error).__name__}, and nothing is kept: repair it"
+        ) from error
 
 
 class Recorder:
@@ -54,9 +64,10 @@ class Recorder:
         Raises: Unreadable when it can't be used (it counts among the rows set aside), StorageError.
         """
         now = datetime.now(UTC)
-        values = dict(self._redact(dict(decision)))
+        values = self._redacted(decision, now)
         try:
             given = by_our_names(values, COLUMNS)
+            given["action"] = action_words(given.get("action"))
             if (components := document("components", given.get("components"))) is not None:
                 given["components"] = known_components(components)
             named = {"external_id": uuid4().hex, "created_at": now} | given
@@ -73,7 +84,7 @@ class Recorder:
         It waits for its decision where that isn't there yet. Raises: as `record_decision`.
         """
         now = datetime.now(UTC)
-        values = dict(self._redact(dict(feedback)))
+        values = self._redacted(feedback, now)
         try:
             news = read_feedback(by_our_names(values, LATER), now)
             if (name := identity("external_id", external_id)) is None:
@@ -83,6 +94,10 @@ class Recorder:
             self._add(refused_entry(values | {"external_id": f"feedback of {external_id}"}, why, now))
             raise
         self._add(entry)
+
+    def refuse(self, why: Unreadable) -> None:
+        """Count something that never became a decision or a feedback: it was too large, or no JSON."""
+        self._add(refused_entry({}, why, datetime.now(UTC)))
 
     def flush(self) -> Accounting:
         """Bring everything into the store now, also what killed processes of this app left here. Raises: StoreError."""
@@ -113,6 +128,14 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _redacted(self, values: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """Without personal data. Raises: Unreadable where that failed: that is counted, and nothing of it is written."""
+        try:
+            return redacted(self._redact, values)
+        except Unreadable as why:
+            self._add(refused_entry({}, why, now))
+            raise
 
     def _add(self, entry: Entry) -> None:
         line = entry.line()

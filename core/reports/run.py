@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.checkpoint import Checkpoint
 from core.evaluation import Verdict
+from core.held_out import SPLITS
 from core.reports.contest import evaluation_section
 from core.reports.figures import Curve, loss_curve, reward_curve
 from core.reports.markdown import Report, bold, bullets, byte_size, duration, heading, picture, table
@@ -92,13 +93,12 @@ def _snapshots(story: Story) -> Iterable[str]:
         return
     yield heading("Rows")
     yield table(
-        ("snapshot", "rows", "train", "test", "left out", "sha256"),
+        ("snapshot", "rows", *SPLITS, "left out", "sha256"),
         [
             (
                 stage,
                 snapshot.counts.get("rows"),
-                snapshot.counts.get("train"),
-                snapshot.counts.get("test"),
+                *(snapshot.counts.get(split) for split in SPLITS),
                 "; ".join(f"{reason}: {count}" for reason, count in snapshot.skipped.items()) or "none",
                 snapshot.sha256[:12],
             )

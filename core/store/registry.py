@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from core.checkpoint import Checkpoint
@@ -57,9 +59,16 @@ SHORTEST_DIGEST = 6
 
 
 def record_snapshot(run_id: str, snapshot: Snapshot) -> None:
-    """Remember a set of rows. Raises: RecordError for a run that was never recorded, StoreError."""
+    """Remember a set of rows; made of one that is stale, it is so too. Raises: RecordError for a run that was never recorded, StoreError."""
     with transaction() as session:
         _latest_path(session, SnapshotRow, run_id=run_id, **_plain(snapshot))
+        parent = aliased(SnapshotRow)
+        since = select(func.min(parent.stale_since)).where(col(parent.sha256).in_(snapshot.parents))
+        session.execute(
+            update(SnapshotRow)
+            .where(col(SnapshotRow.sha256) == snapshot.sha256, col(SnapshotRow.stale_since).is_(None))
+            .values(stale_since=since.scalar_subquery())
+        )
 
 
 def record_checkpoint(run_id: str | None, checkpoint: Checkpoint) -> None:

@@ -6,25 +6,11 @@ from importlib import import_module
 from typing import Any
 
 from core.dataset import ScoredGroup
-from core.errors import ConfigError, OvernightError, TrainingError, one_line
+from core.errors import FAILURES, ConfigError, OvernightError, TrainingError, one_line
 from core.training.config import OnlineSettings
 
 Reward = Callable[[ScoredGroup, Sequence[str]], list[float]]
 """A row and texts that were drawn for its prompt, to what each is worth; NaN where that is not known."""
-_FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
-"""What a function that somebody else wrote may end with."""
 
 
 def reward_of(settings: OnlineSettings, end: str) -> Reward:
@@ -59,7 +45,7 @@ def _called(path: str) -> Reward:
             found = [math.nan if value is None else float(value) for value in _call(function, row, texts)]
         except OvernightError:
             raise
-        except _FAILURES as error:
+        except FAILURES as error:
             raise TrainingError(
                 f"the reward {path} failed on row {row.id} ({type(error).__name__}: {one_line(error)}): repair it; the "
                 "run goes on from its last checkpoint"
@@ -82,7 +68,7 @@ def _imported(path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     try:
         function: Callable[..., Any] = getattr(import_module(module), name)
-    except _FAILURES as error:
+    except FAILURES as error:
         raise ConfigError(
             f"online.reward '{path}' can't be imported ({type(error).__name__}: {one_line(error)}): give "
             "package.module:function of something installed where training runs"

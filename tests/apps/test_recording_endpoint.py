@@ -170,6 +170,7 @@ def test_what_is_wrong_is_told_with_its_reason(endpoint):
     status, answer = endpoint.call(*post, DECISION | {"reasoning": "y" * (LARGEST + 100_000)})
     assert status == 413
     assert "larger than" in answer["detail"]
+    assert endpoint.call(*post, DECISION | {"id": "words", "action": "archive"})[0] == 202
 
 
 def test_a_killed_endpoint_has_kept_what_it_said(endpoint, home):

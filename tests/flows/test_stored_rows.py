@@ -29,14 +29,15 @@ def test_what_the_store_holds_now_is_exported(prefect_server, home, database, op
     found = states(again.state_details.flow_run_id, "collect", "reward", "snapshot-sft", "lines")
     assert found["collect"] == "Completed"
     assert {found[name] for name in ("reward", "snapshot-sft", "lines")} == {"Cached"}
-    for split in ("train", "test"):
+    for split in ("train", "validation", "test"):
         rows = (home / "first" / split / "rows.jsonl").read_bytes()
         assert rows == (home / "again" / split / "rows.jsonl").read_bytes()
         lines = [json.loads(line) for line in rows.splitlines()]
-        assert len(lines) == first.result().counts[split]
-        assert {tuple(sorted(line)) for line in lines} == {
+        assert len(lines) == first.result().counts.get(split, 0)
+        assert {tuple(sorted(line)) for line in lines} <= {
             ("completion", "confidence", "metadata", "prompt", "reward")
         }
+        assert lines or split == "validation"  # a share of few users may be none
     whole = export("decision_agents", "sft", "demo", SMALL, str(home / "all"), "collected")
     rows = [json.loads(line) for line in (home / "all" / "rows.jsonl").read_bytes().splitlines()]
     assert len(rows) == whole.counts["rows"] > first.result().counts["rows"]

@@ -49,7 +49,8 @@ class SourceSettings(DatabaseSettings, TableSettings):
     """Where an app's rows come from: a table of its own database, which is only ever read, or what it recorded here."""
 
     kind: Literal["postgresql", "sqlite", "recorded"]  # type: ignore[assignment]
-    """recorded: the app calls `core.recording` under this name and has no table to read; what follows is then unused."""
+    """recorded: the app hands its rows over under this name (`core.recording`, `add_feedback`) and has no table to read; what follows
+    is then unused."""
     table: str = Field(default="Decision", min_length=1)
     section: str = Field(default="source", exclude=True)
     """Where the table's settings stand, for messages."""

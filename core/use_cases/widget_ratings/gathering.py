@@ -60,7 +60,7 @@ def _pages(config: WidgetRatingsConfig, run_id: str | None) -> Iterator[Accounti
     if config.is_simulated:
         end = known_until(config)
         yield from ingest_ratings(source, rating_rows(config.simulation, end), run_id=run_id, now=end)
-    if config.source is not None:
+    if config.source is not None and config.source.kind != "recorded":
         yield from import_ratings(config.source, run_id=run_id)
     for path in filter(None, (config.ratings_file,)):
         yield from ingest_ratings(source, ratings_in(path, config.rater), run_id=run_id)

@@ -134,6 +134,11 @@ def test_the_latest_feedback_stands_and_components_come_one_by_one(recorder):
         ({"state": {"x": float("nan")}}, "non_finite"),
         ({"state": {"x": "a\0b"}}, "nul_char"),
         ({"reasoning": "\ud800"}, "bad_unicode"),
+        ({"modelVersion": {"a": 1}}, "bad_text"),
+        ({"id": True}, "bad_text"),
+        ({"createdAt": True}, "bad_time"),
+        ({"createdAt": 1_793_000_000}, "bad_time"),
+        ({"action": '{"opus": '}, "bad_json"),
         ({"id": "\ud800"}, "bad_unicode"),
         ({"id": ""}, "bad_id"),
         ({"id": "é" * 501}, "bad_id"),
@@ -229,6 +234,33 @@ def test_personal_data_is_gone_before_anything_is_written(home, database):
     (row,) = stored()
     assert (row["reasoning"], row["correction"]) == ("from [mail]", "ask [mail]")
     assert b"example.org" not in bytes(stored("SELECT raw FROM overnight.quarantine")[0]["raw"])
+
+
+def test_nothing_is_written_where_the_redaction_fails(home, database):
+    """The app is told, the row is counted, and none of its words is kept."""
+
+    def redact(values):
+        return {name: values[name].lower() for name in ("state", "nobody")}
+
+    with Recorder("app", redact=redact, seconds=None) as recorder:
+        for call in (
+            lambda: recorder.record_decision(GOOD | {"state": "SECRET"}),
+            lambda: recorder.record_feedback("one", {"correction": "SECRET"}),
+        ):
+            with pytest.raises(Unreadable, match="redact ended with KeyError, and nothing is kept"):
+                call()
+        assert not any(b"SECRET" in file.read_bytes() for file in spool_folder("app").iterdir())
+        assert recorder.flush() == Accounting(read=2, quarantined={"redaction_failed": 2})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("archive", "archive"), ('"archive"', "archive"), ("3", 3), ('["a"]', ["a"])]
+)
+def test_an_action_may_be_words(recorder, given, kept):
+    """What is no JSON, and doesn't begin like it, is taken as it stands."""
+    recorder.record_decision(GOOD | {"action": given})
+    recorder.flush()
+    assert stored()[0]["action"] == kept
 
 
 def test_the_store_may_be_away_for_a_while(home, database, monkeypatch, caplog):

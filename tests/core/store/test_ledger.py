@@ -29,6 +29,11 @@ SNAPSHOT = """
     VALUES (%s, 'rows', '/', '{}', '{}', '{}', '{}')
 """
 
+MADE_OF = """
+    INSERT INTO overnight.snapshots (sha256, kind, path, counts, skipped, parents, notes)
+    VALUES (%s, 'groups', '/', '{}', '{}', %s, '{}')
+"""
+
 
 def computed(days=100.0, run="run", spec=SPEC, told=None, window=None):
     with open_ledger("desk", spec, AT + timedelta(days=days), run_id=run) as opened:
@@ -114,6 +119,8 @@ def test_a_late_outcome_changes_what_it_touches(desk, decision, ask):
             ("other", another, [2]),
         ):
             held.execute(SNAPSHOT, (name,))
+            held.execute(MADE_OF, (f"groups of {name}", [name]))
+            held.execute(MADE_OF, (f"lines of {name}", [f"groups of {name}"]))
             held.execute(
                 "INSERT INTO overnight.snapshot_subjects VALUES (%s, 0, %s, %s)", (name, of_spec, subjects)
             )
@@ -128,16 +135,17 @@ def test_a_late_outcome_changes_what_it_touches(desk, decision, ask):
     )
     work = computed(days=3)
     assert work.accounting == Accounting(read=1, written=1)
-    assert work.stale_snapshots == 1
-    assert ask("SELECT sha256 FROM overnight.snapshots WHERE stale_since IS NOT NULL") == [("with",)]
+    assert work.stale_snapshots == 3
+    stale = "SELECT sha256 FROM overnight.snapshots WHERE stale_since IS NOT NULL ORDER BY 1"
+    assert ask(stale) == [("groups of with",), ("lines of with",), ("with",)]
     assert ask("SELECT status, revision FROM overnight.rewards WHERE subject = 2") == [("final", 2)]
 
     before = ask("SELECT computed_at, components, total FROM overnight.rewards ORDER BY subject")
     desk(decision(1) | {"reasoning": "it looked like one", "updated_at": AT + timedelta(days=4)})
     corrected = computed(days=5)  # as a correction may be: the decision is another, its total is not
-    assert (corrected.accounting, corrected.stale_snapshots) == (Accounting(read=1, unchanged=1), 1)
-    stale = "SELECT sha256 FROM overnight.snapshots WHERE stale_since IS NOT NULL ORDER BY 1"
-    assert ask(stale) == [("with",), ("without",)]
+    assert (corrected.accounting, corrected.stale_snapshots) == (Accounting(read=1, unchanged=1), 3)
+    assert [name for (name,) in ask(stale) if "other" in name] == []
+    assert len(ask(stale)) == 6
     assert computed(days=5).accounting == Accounting()
     assert ask("SELECT computed_at, components, total FROM overnight.rewards ORDER BY subject") == before
 

@@ -174,7 +174,10 @@ def test_a_changed_reward_makes_the_snapshots_that_used_it_stale(database, open_
     assert sorted(subjects) == sorted(row["number"] for row in rows)
     assert stored("SELECT stale_since FROM overnight.snapshots") == [(None,)]
     open_desk(configured(as_of=DAY + timedelta(days=2)))
-    assert stored("SELECT stale_since IS NOT NULL FROM overnight.snapshots") == [(True,)]
+    stale = "SELECT stale_since IS NOT NULL FROM overnight.snapshots"
+    assert stored(stale) == [(True,)]
+    record_snapshot("r", snapshot.model_copy(update={"sha256": "made of it", "parents": (snapshot.sha256,)}))
+    assert stored(stale) == [(True,), (True,)]
 
 
 def made(config, tmp_path, name, method):

@@ -10,6 +10,7 @@ from core.accounting import Accounting
 from core.config import load_config
 from core.dataset import read_rows
 from core.errors import DataError
+from core.store.rating_feedback import add_feedback
 from core.store.ratings import ingest_entries, ingest_ratings
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 from core.use_cases.widget_ratings.contest import TRUE_TASTE, _scripted, _scripts, pairs_of
@@ -257,6 +258,20 @@ def test_people_alone_rate_what_the_simulation_shows(database):
     assert page.written == 1
     assert gather(config, None, nothing).written == 0
     assert config.rows_of == "simulation"
+
+
+def test_thumbs_that_an_app_hands_over_are_learnt_from(database, tmp_path, monkeypatch):
+    """Under the app's own name, and without a database of its own."""
+    monkeypatch.delenv("OVERNIGHT_SOURCE_URL", raising=False)
+    for widget, thumb in (("kpi", "up"), ("trend", "down")):
+        assert add_feedback("plant", entry(widget, widget) | {"rating": thumb})
+    config = configured(source={"name": "plant", "kind": "recorded"}, problems=["widget"])
+    assert gather(config, None, nothing) == Accounting()
+    (row,) = made(config, tmp_path)[1].values()
+    assert dict(zip(row["completions"], row["rewards"], strict=True)) == {
+        "kpi (normal)\n": 1.0,
+        "trend (normal)\n": -1.0,
+    }
 
 
 def test_which_pairs_of_a_question_are_learnt_from_does_not_follow_the_alphabet() -> None:
