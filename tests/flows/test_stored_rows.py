@@ -48,7 +48,12 @@ def test_what_the_store_holds_now_is_exported(prefect_server, home, database, op
     with connection() as held:
         kinds = held.execute("SELECT DISTINCT kind FROM overnight.snapshots ORDER BY 1").fetchall()
         held_by = held.execute("SELECT count(DISTINCT snapshot) FROM overnight.snapshot_subjects").fetchone()
-    assert [kind for (kind,) in kinds] == ["decisions", "groups-sft", "lines-test", "lines-train", "rewards"]
+    assert [kind for (kind,) in kinds] == [
+        "decisions",
+        "groups-sft",
+        *(f"lines-{split}" for split in ("test", "train", "validation")),
+        "rewards",
+    ]
     assert held_by == (2,)
 
 

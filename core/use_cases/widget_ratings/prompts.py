@@ -35,16 +35,14 @@ def widget_answer(widget: str, size: str | None) -> str:
     return f"{widget} ({size or USUAL_SIZE})"
 
 
-def fixture_prompt(
-    question: str, context: Mapping[str, Any] | None, widget: str, size: str | None, looks: Sequence[str]
-) -> str:
-    """How a widget should look, that was chosen already. The looks are all that it has."""
+def fixture_prompt(question: str, data: str, widget: str, size: str | None, looks: Sequence[str]) -> str:
+    """How a widget should look, that was chosen already, and shows some `data`. The looks are all that it has."""
     lines = [
         "Choose how the widget looks.",
         f"Widget: {widget_answer(widget, size)}",
         f"Looks: {', '.join(looks)}",
     ]
-    if data := _data(context):
+    if data:
         lines.append(f"Data: {data}")
     return END.join([*lines, f"Question: {_line(question)}", "Answer with one look:", ""])
 
@@ -55,8 +53,8 @@ def _about(context: Mapping[str, Any] | None) -> str:
     return "; ".join(_line(_words(known[name])) for name in KNOWN if known.get(name))[:SHOWN]
 
 
-def _data(context: Mapping[str, Any] | None) -> str:
-    """The labels and values that the widget shows."""
+def data_line(context: Mapping[str, Any] | None) -> str:
+    """The labels and values that a widget shows."""
     given = _object(context).get("data_override")
     data = given.get("demoData", given) if isinstance(given, dict) else None
     if not isinstance(data, dict):

@@ -1,7 +1,7 @@
 """From stored thumbs to the answers of each prompt, those that were liked and those that were not."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -16,11 +16,13 @@ from core.store.rewarded import one_moment
 from core.store.votes import KEPT_NOTES, Asked, Votes, counted, kinds, uncounted
 from core.use_case import Progress
 from core.use_cases.widget_ratings.config import Problem, WidgetRatingsConfig
-from core.use_cases.widget_ratings.prompts import END, fixture_prompt, widget_answer, widget_prompt
+from core.use_cases.widget_ratings.prompts import END, data_line, fixture_prompt, widget_answer, widget_prompt
 
 NAME = "widget_ratings"
 FEW, SPLIT, ALONE = "too few votes", "votes disagree", "the only look that its widget has"
 Row = dict[str, Any]
+Place = tuple[str | None, str | None, str | None]
+"""A scenario, a widget and its size."""
 Kinds = Mapping[str, tuple[list[str], list[str]]]
 
 
@@ -87,8 +89,10 @@ def _rows(
 ) -> Iterator[Row]:
     """One question's prompts, in each of its scenarios. Where they would be called the same, their words tell them apart."""
     askings: dict[tuple[str, str, str], Asking] = {}
-    for votes in entries:
-        for problem, prompt, answer in _views(votes, known, skipped):
+    given = list(entries)
+    data = _common_data(given)
+    for votes in given:
+        for problem, prompt, answer in _views(votes, known, data, skipped):
             if problem in config.problems:
                 key = (problem, votes.scenario or "", prompt)
                 asking = askings.setdefault(key, Asking(problem, prompt, votes))
@@ -100,7 +104,21 @@ def _rows(
         yield row if alone else row | {"id": f"{row['id']}/{digest(row['scenario'], row['prompt'])[:8]}"}
 
 
-def _views(votes: Votes, known: Kinds, skipped: Counter[str]) -> Iterator[tuple[Problem, str, str]]:
+def _common_data(entries: Iterable[Votes]) -> Mapping[Place, str]:
+    """What each widget showed, where that was the same in all its looks: only then is it the same question."""
+    shown: dict[Place, set[str]] = {}
+    for votes in entries:
+        shown.setdefault(_place(votes), set()).add(data_line(votes.context))
+    return {place: lines.pop() if len(lines) == 1 else "" for place, lines in shown.items()}
+
+
+def _place(votes: Votes) -> Place:
+    return votes.scenario, votes.widget, votes.size
+
+
+def _views(
+    votes: Votes, known: Kinds, data: Mapping[Place, str], skipped: Counter[str]
+) -> Iterator[tuple[Problem, str, str]]:
     """What an entry's thumbs are votes on: an answer in words, or a widget, and how it looks."""
     if votes.response is not None:
         yield "text", votes.prompt or votes.question, votes.response
@@ -116,7 +134,11 @@ def _views(votes: Votes, known: Kinds, skipped: Counter[str]) -> Iterator[tuple[
     if votes.fixture is None or len(looks) < 2:
         skipped[ALONE] += votes.fixture is not None
         return
-    yield "fixture", fixture_prompt(votes.question, votes.context, widget, votes.size, looks), votes.fixture
+    yield (
+        "fixture",
+        fixture_prompt(votes.question, data[_place(votes)], widget, votes.size, looks),
+        votes.fixture,
+    )
 
 
 def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:

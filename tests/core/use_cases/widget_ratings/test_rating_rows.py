@@ -260,6 +260,22 @@ def test_people_alone_rate_what_the_simulation_shows(database):
     assert config.rows_of == "simulation"
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_looks_that_show_other_data_answer_the_same_question(database, tmp_path, own):
+    """As in the seed's files, where each look comes with numbers of its own; what all of them show is in the prompt."""
+    entries = [
+        entry(look, look=look, context={"data_override": {"demoData": {"value": look if own else "7"}}})
+        for look in LOOKS
+    ]
+    rated(
+        entries, [(LOOKS[0], "ann", "up", {}), (LOOKS[1], "ann", "down", {}), (LOOKS[2], "ann", "down", {})]
+    )
+    ((row,),) = [made(configured(problems=["fixture"]), tmp_path)[1].values()]
+    assert row["rewards"].count(1.0) == 1
+    assert row["rewards"].count(-1.0) == 2
+    assert ("Data: value 7" in row["prompt"]) != own
+
+
 def test_thumbs_that_an_app_hands_over_are_learnt_from(database, tmp_path, monkeypatch):
     """Under the app's own name, and without a database of its own."""
     monkeypatch.delenv("OVERNIGHT_SOURCE_URL", raising=False)
