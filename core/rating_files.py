@@ -1,13 +1,15 @@
 """Simulated entries and their ratings out of JSON files, in the form that seed 003's app writes them."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from core.errors import DataError
+from core.rating import RATING_CALLED
 
 ENTRY_KEYS = ("entry_id", "question_id", "question", "widget", "fixture", "size", "prompt", "response")
 KNOWN_WHEN_CHOSEN = ("data_override", "layout_context", "category")
@@ -38,8 +40,14 @@ def ratings_in(path: Path, rater: str | None = None) -> Iterator[dict[str, Any]]
     """
     found, at = _parsed(path), _time_of(path)
     for rating in _ratings(path, found):
-        named = {name: value for name, value in rating.items() if value is not None}
-        yield {"rated_at": named.get("updated_at", at), "rater_id": named.get("device_id", rater)} | named
+        given = {name: value for name, value in rating.items() if value is not None}
+        named = {
+            name: given[called]
+            for name, others in RATING_CALLED.items()
+            for called in reversed(others)
+            if called in given
+        }
+        yield {"rated_at": at, "rater_id": rater} | named | given
 
 
 def _ratings(path: Path, found: Any) -> Iterator[dict[str, Any]]:
@@ -80,14 +88,29 @@ def _context(entry: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _parsed(path: Path) -> Any:
     try:
-        return orjson.loads(path.read_bytes())
+        return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=partial(_once, path))
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror}") from error
-    except orjson.JSONDecodeError as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no UTF-8 from byte {error.start} on: save it as UTF-8") from error
+    except json.JSONDecodeError as error:
         raise DataError(
             f"{path} is no JSON from line {error.lineno}, column {error.colno} on ({error.msg}): was it cut in the middle? "
             "Nothing of it was read"
         ) from error
+    except RecursionError as error:
+        raise DataError(f"{path} is nested too deeply to be read. Nothing of it was read") from error
+
+
+def _once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are each given once. Raises: DataError."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (name, _), *_ = (Counter(name for name, _ in pairs)).most_common(1)
+        raise DataError(
+            f"{path} names {name!r} twice in one object: give it once, or a list of rows. Nothing of it was read"
+        )
+    return found
 
 
 def _time_of(path: Path) -> datetime:

@@ -1,6 +1,5 @@
 """The widget ratings, whole: from thumbs to a model that chooses what people like."""
 
-from dataclasses import replace
 from typing import Any, cast
 
 from prefect import State, flow
@@ -12,7 +11,6 @@ from core.run import Run
 from core.training.config import Method
 from core.use_cases import Preset
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
-from core.use_cases.widget_ratings.groups import balanced
 from flows.improve import improve
 from flows.parameters import checked
 from tasks.collect import collect
@@ -72,6 +70,6 @@ def _learn(run: Run, *, dry_run: bool, now: bool) -> Promotion | State[None]:
         return Completed(message=f"not enough data: {counts}, of at least {enough:,} pairs (min_samples)")
     leftovers = config.leftovers and alone_ones.counts.get("train", 0) >= enough
     methods: tuple[Method, ...] = ("dpo", "kto") if leftovers else ("dpo",)
-    promotion = improve(replace(run, config=balanced(config, alone_ones)), rewards, methods)
+    promotion = improve(run, rewards, methods)
     use(run)
     return promotion

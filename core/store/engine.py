@@ -93,6 +93,8 @@ def driver_error(error: psycopg.Error, *, lost: bool = False) -> OvernightError:
     if lost or isinstance(error, psycopg.OperationalError):
         return StoreError(f"{where} broke off: {words}; nothing of this step was kept, try again")
     hint = "; record what it names first" if "is not present in table" in words else ""
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        hint = "; its tables are missing: `make up` makes them, and so does core.store.migrate.migrate()"
     return RecordError(f"{where} refused: {words}{hint}")
 
 

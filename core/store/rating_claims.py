@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from pydantic import Field
+
 from core.record import Record, Settings
 from core.store.engine import connection
 
@@ -20,9 +22,9 @@ class OnlineSettings(Settings):
     """When a schedule learns again by itself."""
 
     enabled: bool = True
-    min_samples_to_retrain: int = 100
+    min_samples_to_retrain: int = Field(default=100, ge=1)
     """New ratings that are enough."""
-    retrain_interval_hours: float = 24
+    retrain_interval_hours: float = Field(default=24, gt=0)
     """After so long any new rating is enough."""
 
 

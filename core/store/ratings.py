@@ -16,7 +16,7 @@ from core.rating import ENTRY, RATING, Entry, Rating, read_entry, read_rating
 from core.store.bulk import copy_in, staging
 from core.store.engine import connection
 from core.store.pages import letters, pages
-from core.store.quarantine import Unusable, quarantine, release
+from core.store.quarantine import LARGEST, Unusable, quarantine, release
 
 OLDER, TWICE = "older vote of the same rater", "given twice"
 ANOTHER = (
@@ -100,7 +100,9 @@ def entries_page(
     run_id: str | None = None,
     refused: set[Entry] | None = None,
 ) -> Accounting:
-    """Keep a page of entries in the caller's transaction; `refused` gets those whose id stands for something else.
+    """Keep a page of entries, and ratings that waited for them, in the caller's transaction.
+
+    `refused` gets the entries whose id stands for something else.
 
     Raises: DataError when rows don't add up, psycopg.Error.
     """
@@ -122,7 +124,15 @@ def entries_page(
             _another(page, usable.pop(name))
         written = held.execute(KEEP_ENTRIES, {"source": source}).rowcount
         held.execute("DROP TABLE pg_temp.entries")
-    return page.accounted(held, written if usable else 0, list(usable), run_id)
+    early = _came_before(held, source, list(usable))
+    done = page.accounted(held, written if usable else 0, list(usable), run_id)
+    return done + ratings_page(held, source, early, run_id, datetime.now(UTC)) if early else done
+
+
+def _came_before(held: psycopg.Connection, source: str, entries: Sequence[str]) -> list[dict[str, Any]]:
+    """The ratings that wait in quarantine for these entries: whoever gave them may not give them again."""
+    waiting = held.execute(WAITING, {"source": source, "entries": list(entries), "whole": LARGEST - 1})
+    return [dict(zip(RATING, json.loads(raw), strict=True)) for (raw,) in waiting]
 
 
 def ratings_page(
@@ -195,6 +205,11 @@ KEEP_ENTRIES = sql.SQL("""
     INSERT INTO overnight.rated_entries (source, {columns}) SELECT %(source)s, {columns} FROM pg_temp.entries
     ON CONFLICT (source, entry_id) DO NOTHING
 """).format(columns=_listed(ENTRY))
+WAITING = """
+    SELECT raw FROM overnight.quarantine
+    WHERE source = %(source)s AND external_id = ANY (%(entries)s) AND reason = 'unknown_entry' AND released_at IS NULL
+        AND octet_length(raw) <= %(whole)s
+"""
 UNKNOWN = """
     DELETE FROM pg_temp.votes v WHERE NOT EXISTS (
         SELECT FROM overnight.rated_entries e WHERE e.source = %(source)s AND e.entry_id = v.entry_id

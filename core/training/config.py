@@ -235,6 +235,8 @@ class KtoSettings(TrainingSettings):
     ones) between 1 and 4/3."""
     undesirable_weight: float = Field(default=1.0, gt=0)
     """lambda_U of eq. 8."""
+    balanced: bool = False
+    """Whether both kinds weigh the same, however many there are of each; the rarer one weighs more, and no weight above is read."""
 
 
 class PpoSettings(TrainingSettings):

@@ -1,8 +1,8 @@
 """Which completions of a group are preferred over which others, by their rewards."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from core.training.config import DpoSettings, KtoSettings
+from core.training.config import DpoSettings, KtoSettings, MethodSettings
 
 Pair = tuple[int, int]
 """Places of the better and the worse completion in their group."""
@@ -32,6 +32,19 @@ def _turn(rewards: Sequence[float], pair: Pair) -> int:
     """The diagonal of a pair in the table of all completions with the one reward against all with the other."""
     better, worse = (rewards[: pair[side]].count(rewards[pair[side]]) for side in (0, 1))
     return (worse - better) % max(rewards.count(rewards[pair[0]]), rewards.count(rewards[pair[1]]))
+
+
+def with_class_weights(settings: MethodSettings, rewards: Iterable[Sequence[float]]) -> MethodSettings:
+    """Settings whose weights balance the completions of groups with these rewards, where they ask for it (KTO, section 4.2)."""
+    if not isinstance(settings, KtoSettings) or not settings.balanced:
+        return settings
+    kinds = [wanted for of_group in rewards for wanted in desirable(of_group, settings)]
+    liked, disliked = kinds.count(True), kinds.count(False)
+    weights = {
+        "desirable_weight": max(1.0, disliked / liked) if liked else 1.0,
+        "undesirable_weight": max(1.0, liked / disliked) if disliked else 1.0,
+    }
+    return settings.model_copy(update=weights)
 
 
 def desirable(rewards: Sequence[float], settings: KtoSettings) -> list[bool]:

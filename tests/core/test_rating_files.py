@@ -90,6 +90,23 @@ def test_a_device_and_a_time_of_its_own_are_kept(tmp_path):
     assert (rating["rater_id"], rating["rated_at"]) == ("phone", "2026-01-01T00:00:00Z")
 
 
+@pytest.mark.parametrize("rater", ["rater_id", "device_id", "user_id", "rater"])
+@pytest.mark.parametrize("at", ["rated_at", "updated_at", "created_at"])
+def test_names_are_those_that_apps_use(tmp_path, rater, at):
+    """The same as in a table of theirs; our own name goes before another."""
+    row = {"entry_id": "e", "rating": "up", rater: "cy", at: "2026-01-01T00:00:00Z", "note": "no"}
+    first, second = ratings_in(written(tmp_path, [row, row | {"rater_id": "dee", "rated_at": "2026"}]), "ann")
+    assert (first["rater_id"], first["rated_at"], first["notes"]) == ("cy", "2026-01-01T00:00:00Z", "no")
+    assert (second["rater_id"], second["rated_at"]) == ("dee", "2026")
+
+
+def test_an_id_given_twice_is_no_mapping(tmp_path):
+    """Whichever came last would count, and nobody would know."""
+    path = written(tmp_path, '{"ratings": {"e1": {"rating": "up"}, "e2": "up", "e1": {"rating": "down"}}}')
+    with pytest.raises(DataError, match=r"names 'e1' twice in one object: .* Nothing of it was read"):
+        list(ratings_in(path))
+
+
 def test_a_file_that_was_cut_is_refused_whole(tmp_path):
     """With the place where it ends."""
     text = json.dumps(SIMULATION, indent=1)
@@ -100,7 +117,10 @@ def test_a_file_that_was_cut_is_refused_whole(tmp_path):
 
 
 def test_other_files_say_what_is_wanted(tmp_path):
-    """No entries, no ratings, no file."""
+    """No entries, no ratings, no file, no UTF-8."""
+    (tmp_path / "latin.json").write_bytes('["\u00e9"]'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin\.json is no UTF-8 from byte 2 on: save it as UTF-8"):
+        list(entries_in(tmp_path / "latin.json"))
     with pytest.raises(DataError, match="holds no entries"):
         list(entries_in(written(tmp_path, {"rows": []})))
     with pytest.raises(DataError, match="holds no ratings"):

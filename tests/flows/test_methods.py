@@ -126,7 +126,7 @@ def test_a_file_is_trained_on(home, database, small, states, files):
         assert (snapshot.kind, trained.parents) == ("given", (snapshot.sha256,))
         used[method] = snapshot
         left_out = "id twice: 1; no JSON: 1" if name == "decisions" else "none"
-        assert f"| given | 40 | 36 | 4 | {left_out} |" in report(home, ran)
+        assert f"| given | 40 | 36 | – | 4 | {left_out} |" in report(home, ran)
     assert used["sft"] == used["ppo"] != used["dpo"]
     assert used["ppo"].skipped == {"id twice": 1, "no JSON": 1}
 

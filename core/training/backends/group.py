@@ -26,6 +26,7 @@ from core.training.guards import Guarded, guard
 from core.training.memory import before_loading, empty_model
 from core.training.methods import method_of
 from core.training.notes import run_notes
+from core.training.pairs import with_class_weights
 from core.training.progress import Phase, append_progress
 from core.training.publish import publish
 from core.training.ranks import first_then_others, from_first, is_first
@@ -50,6 +51,8 @@ def train(spec: TrainingSpec) -> Checkpoint:
         chosen = _chosen_dtype(spec, config, device)
     loaded = load_model(config, chosen.dtype, device, packed.quantization)
     data = load_groups(spec.snapshot, loaded.tokenizer, spec.settings, loaded.context_length)
+    weighed = with_class_weights(spec.settings, (group.rewards for group in data.train))
+    spec = spec.model_copy(update={"settings": weighed})
     drawing = online(spec.settings)
     room = replace(memory, model=empty(chosen.dtype)).need_room_for_passes(data.train)
     way = sharing(loaded.model.config, data.longest + (drawing.sampling.max_tokens if drawing else 0))

@@ -36,6 +36,7 @@ from core.training.config import DpoSettings, GrpoSettings, KtoSettings, MethodS
 from core.training.data import GroupData, load_groups
 from core.training.memory import before_loading, empty_model
 from core.training.notes import not_done, run_notes
+from core.training.pairs import with_class_weights
 from core.training.progress import append_progress
 from core.training.publish import publish
 from core.training.schedule import learning_rate_factor
@@ -52,6 +53,7 @@ def train(spec: TrainingSpec) -> Checkpoint:
     chosen = choose_dtype(config, settings.dtype, device)
     loaded = load_model(config, chosen.dtype, device)
     data = load_groups(spec.snapshot, loaded.tokenizer, settings, loaded.context_length)
+    settings = with_class_weights(settings, (group.rewards for group in data.train))
     data, train_rows, held_out_rows = _rows(data, settings)
     room = replace(memory, model=empty(chosen.dtype)).need_room_for_passes(
         batched_groups(data.train, settings)

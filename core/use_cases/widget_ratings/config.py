@@ -95,9 +95,6 @@ class WidgetRatingsConfig(UseCaseConfig):
     completion_tokens: int = Field(default=48, ge=1)
     leftovers: bool = True
     """Whether prompts without a pair are learnt from too, by KTO after DPO, where there are as many as `min_samples`."""
-    balanced: bool = True
-    """Whether liked and disliked answers weigh the same in KTO, however many there are of each; its own weights are then not
-    read."""
     online: OnlineSettings = OnlineSettings()
     contest: ContestSettings = ContestSettings()
 

@@ -12,7 +12,7 @@ from core.training.config import Method
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 
 PAIRED, UNPAIRED = "has a pair: for dpo", "liked only, or disliked only: for kto"
-TOO_LONG, LONG_ANSWER = "prompt longer than prompt_tokens", "answers longer than completion_tokens"
+TOO_LONG, LONG_ANSWER = "prompt longer than prompt_tokens", "answer longer than completion_tokens"
 SAID = ("votes", "tags", "notes")
 """What a row's metadata holds of each answer."""
 TESTED = "its question or prompt is in the contest"
@@ -22,27 +22,12 @@ Row = dict[str, Any]
 def groups(config: WidgetRatingsConfig, method: Method, rewards: Snapshot, folder: Path) -> Snapshot:
     """The rows of a method, with what was left out counted by reason. An answer that is too long is as if never rated."""
     skipped: Counter[str] = Counter()
-    counts = {"pairs": 0, "liked": 0, "disliked": 0}
+    counts = {"pairs": 0}
     fitting = fit(config, _not_tested(rewards, skipped), skipped)
     rows = _counted(config, _of_method(method, fitting, skipped), counts)
     return write_snapshot(
         folder, f"groups-{method}", rows, skipped=skipped, parents=(rewards.sha256,), notes=counts
     )
-
-
-def balanced(config: WidgetRatingsConfig, rows: Snapshot) -> WidgetRatingsConfig:
-    """Settings by which the liked and the disliked answers of KTO's rows weigh the same (Ethayarajh et al. 2024, section 4.2).
-
-    The rarer kind weighs more, the other 1.
-    """
-    liked, disliked = rows.notes["liked"], rows.notes["disliked"]
-    if not config.balanced or not liked or not disliked:
-        return config
-    weights = {
-        "desirable_weight": max(1.0, disliked / liked),
-        "undesirable_weight": max(1.0, liked / disliked),
-    }
-    return config.model_copy(update={"kto": config.kto.model_copy(update=weights)})
 
 
 def _counted(config: WidgetRatingsConfig, rows: Iterator[Row], counts: dict[str, int]) -> Iterator[Row]:
@@ -51,8 +36,6 @@ def _counted(config: WidgetRatingsConfig, rows: Iterator[Row], counts: dict[str,
         if row["split"] == TRAIN:
             liked, disliked = row["rewards"].count(1.0), row["rewards"].count(-1.0)
             counts["pairs"] += min(liked * disliked, config.dpo.max_pairs or liked * disliked)
-            counts["liked"] += liked
-            counts["disliked"] += disliked
         yield row
 
 
@@ -91,10 +74,10 @@ def fit(config: WidgetRatingsConfig, rows: Iterable[Row], skipped: Counter[str])
             skipped[TOO_LONG] += 1
             continue
         fits = [counter.at_most(completion, config.completion_tokens) for completion in row["completions"]]
+        if not all(fits):
+            skipped[LONG_ANSWER] += fits.count(False)
         if any(fits):
             yield row if all(fits) else _without(row, fits)
-        else:
-            skipped[LONG_ANSWER] += 1
 
 
 def _without(row: Row, keep: Sequence[bool]) -> Row:

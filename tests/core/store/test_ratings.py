@@ -117,12 +117,19 @@ def test_an_id_that_stands_for_two_entries_is_refused(database):
 
 
 def test_a_rating_of_nothing_waits_in_quarantine(database):
-    """Until its entry is there and it comes again."""
-    assert rated(VOTE) == Accounting(read=1, quarantined={"unknown_entry": 1})
-    assert set_aside() == [("e1", "unknown_entry")]
-    entered(ENTRY)
-    assert rated(VOTE) == Accounting(read=1, written=1)
+    """Until its entry is there: its app may never give it again."""
+    bob = VOTE | {"rater_id": "bob", "rating": "down"}
+    assert rated(VOTE, bob) == Accounting(read=2, quarantined={"unknown_entry": 2})
+    assert set_aside() == [("e1", "unknown_entry")] * 2
+    assert entered(ENTRY | {"entry_id": "e2"}) == Accounting(read=1, written=1)
+    assert entered(ENTRY) == Accounting(read=3, written=3)
     assert set_aside() == []
+    assert {(row["rater_id"], row["rating"], row["rated_at"]) for row in stored()} == {
+        ("ann", "up", AT),
+        ("bob", "down", AT),
+    }
+    assert entered(ENTRY) == Accounting(read=1, unchanged=1)
+    assert rated(VOTE, bob) == Accounting(read=2, unchanged=2)
 
 
 @pytest.mark.parametrize(

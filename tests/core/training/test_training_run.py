@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.config import ROOT
-from core.dataset import write_snapshot
+from core.dataset import read_rows, write_snapshot
 from core.errors import ConfigError, DataError, DivergedError, ModelError, StorageError
 from core.store.registry import find_checkpoint, lineage, record_checkpoint
 from core.training.config import AdapterSettings
@@ -86,6 +86,28 @@ def test_preferences_are_learned(tmp_path, tiny, choices, spec_of, settings_of, 
     assert tuned.metrics["loss"] < tuned.metrics["start_loss"]
     assert tuned.metrics["accuracy"] > 0.6
     assert (tuned.method, tuned.notes["kept_start"]) == (method, False)
+
+
+def test_kto_weighs_both_kinds_the_same_where_asked(tmp_path, tiny, choices, spec_of, settings_of):
+    """As with the weights worked out by hand: the rarer kind's is their ratio, the other's 1."""
+    kinds = [
+        reward > 0.3 for row in read_rows(choices) if row["split"] == "train" for reward in row["rewards"]
+    ]
+    liked, disliked = kinds.count(True), kinds.count(False)
+    assert 0 < liked < disliked
+    by_hand = {"desirable_weight": disliked / liked, "undesirable_weight": 1.0}
+    losses = [
+        train_here(
+            spec_of(
+                tiny,
+                choices,
+                tmp_path / name,
+                settings_of["kto"](max_steps=3, desirable_above=0.3, **settings),
+            )
+        ).metrics["loss"]
+        for name, settings in (("asked", {"balanced": True}), ("by-hand", by_hand), ("plain", {}))
+    ]
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_ppo_improves_and_the_next_stage_starts_from_its_value_head(

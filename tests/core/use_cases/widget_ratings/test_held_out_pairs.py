@@ -46,7 +46,7 @@ def test_what_is_too_long_is_left_out_of_the_contest_and_counted(tmp_path, smoll
     ]
     rewards, skipped = write_snapshot(tmp_path / "rows", "rewards", rows), Counter()
     assert [pair.row["id"] for pair in pairs_of(configured(), rewards, skipped)] == ["good"]
-    assert skipped == {TOO_LONG: 1, LONG_ANSWER: 1}
+    assert skipped == {TOO_LONG: 1, LONG_ANSWER: 3}
     assert [prompt["prompt"] for prompt in replay(configured(), rewards)] == ["Which? kpi\n"] * 2
 
 

@@ -15,7 +15,7 @@ from core.store.ratings import ingest_entries, ingest_ratings
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 from core.use_cases.widget_ratings.contest import TRUE_TASTE, _scripted, _scripts, pairs_of
 from core.use_cases.widget_ratings.gathering import gather
-from core.use_cases.widget_ratings.groups import TESTED, balanced, groups, is_paired
+from core.use_cases.widget_ratings.groups import TESTED, groups, is_paired
 from core.use_cases.widget_ratings.rows import ALONE, FEW, SPLIT, _shuffled, collect, reward
 from core.use_cases.widget_ratings.simulation import UNSURE
 
@@ -229,16 +229,6 @@ def test_the_simulated_raters_like_what_they_are_said_to_like(database, tmp_path
     assert all(is_paired(row) for row in paired)
     assert not any(is_paired(row) for row in alone)
     assert {row["id"] for row in paired} | {row["id"] for row in alone} == set(rows)
-    leftovers = groups(config, "kto", rewards, tmp_path / "again")
-    kto = balanced(config, leftovers).kto
-    sums = [
-        weight * leftovers.notes[kind]
-        for weight, kind in ((kto.desirable_weight, "liked"), (kto.undesirable_weight, "disliked"))
-    ]
-    assert sums[0] == pytest.approx(sums[1])
-    assert min(kto.desirable_weight, kto.undesirable_weight) == 1.0
-    plain = config.model_copy(update={"balanced": False})
-    assert balanced(plain, leftovers).kto == config.kto
     pairs = list(pairs_of(config, rewards, Counter()))
     assert max(Counter(pair.row["id"] for pair in pairs).values()) == config.contest.pairs_a_prompt
     accuracy = {
