@@ -28,14 +28,14 @@ def improve(run: Run, rewards: Snapshot, methods: Sequence[Method]) -> Promotion
     evaluation = evaluate(run, contest)
     try:
         files = register(run, release(run, candidate, rewards, evaluation))
-    except OvernightError:
-        report(run, evaluation, ended="failed")
+    except OvernightError as error:
+        report(run, evaluation, failure=str(error))
         raise
     promotion = promote(run, candidate, contest, evaluation, files)
     try:
         deploy(run, candidate, files)
-    except OvernightError:
-        report(run, evaluation, promotion, ended="failed")
+    except OvernightError as error:
+        report(run, evaluation, promotion, failure=str(error))
         raise
     report(run, evaluation, promotion)
     return promotion

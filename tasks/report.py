@@ -24,10 +24,13 @@ def report(
     run: Run,
     evaluation: Evaluation | None = None,
     promotion: Promotion | None = None,
-    ended: str = "completed",
+    failure: str | None = None,
 ) -> str:
-    """Write the run's report as a file and show the same in the UI; a part of a run does not end it."""
-    story = read_story(run, evaluation, promotion)
+    """Write the run's report as a file and show the same in the UI; a part of a run does not end it.
+
+    `failure` is what ended the run before it was done.
+    """
+    story = read_story(run, evaluation, promotion, failure)
     text = run_report(run, story)
     path = text.write(run.folder / "report.md")
     create_markdown_artifact(
@@ -38,15 +41,20 @@ def report(
         {
             "verdict": str(evaluation.verdict) if evaluation else None,
             "promoted": promotion.promoted if promotion else None,
-            "reason": promotion.reason if promotion else evaluation.reason if evaluation else text.title,
+            "reason": failure or _reason(evaluation, promotion) or text.title,
             "report": str(path),
             "candidate": promotion.candidate if promotion else None,
             "seconds": story.seconds,
         },
     )
     if not run.part:
-        finish_run(run.id, ended)
+        finish_run(run.id, "failed" if failure else "completed")
     return str(path)
+
+
+def _reason(evaluation: Evaluation | None, promotion: Promotion | None) -> str | None:
+    said = promotion or evaluation
+    return said.reason if said else None
 
 
 @task(name="report", **RETRIES)

@@ -104,7 +104,7 @@ class ReleaseSettings(Settings):
 
     formats: tuple[ReleaseFormat, ...] = Field(default=("lora", "merged", "gguf"), min_length=1)
     levels: tuple[str, ...] = Field(default=("f16", "q8_0"), min_length=1)
-    """Quantisation levels of the GGUF files."""
+    """Quantisation levels of the GGUF files; one that loses too much of the model is left out where another is released."""
     merged_type: WeightType = "float32"
     """How merged weights are stored; they are always merged in float32."""
     adapter_gguf: bool = False
@@ -137,11 +137,6 @@ class ReleaseSettings(Settings):
                 f"ollama.level '{self.ollama.level}' is not released: choose from {', '.join(self.levels)}"
             )
         return self
-
-    @property
-    def served_level(self) -> str:
-        """The level that is served."""
-        return self.ollama.level or self.levels[-1]
 
     def cap(self, level: str, parameters: int) -> Cap:
         """The cap that holds for a level at a model's size."""

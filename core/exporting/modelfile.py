@@ -24,15 +24,17 @@ _UNREADABLE = "\ufffd"
 def describe_serving(
     merge: Merge, agreements: Sequence[Agreement], prompts: Sequence[str], settings: ReleaseSettings
 ) -> Modelfile | None:
-    """How the level that is served is asked; None when it was not made. `prompts` are those of the merge's guesses.
+    """How the level that is served is asked; None when none was made. `prompts` are those of the merge's guesses.
 
     Raises: ModelError.
     """
-    served = next((row for row in agreements if row.level == settings.served_level), None)
+    ollama, by_level = settings.ollama, {row.level: row for row in agreements}
+    served = next(
+        (by_level[level] for level in ollama.served_first(settings.levels) if level in by_level), None
+    )
     if served is None:
         return None
     tokenizer = load_tokenizer(Path(merge.path))
-    ollama = settings.ollama
     template, note = _template(tokenizer, raw=ollama.ask == "raw")
     return Modelfile(
         file=served.file,

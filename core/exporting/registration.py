@@ -107,13 +107,19 @@ def released_candidate(
 
     Raises: ExportError when the folder is gone, or has no such file.
     """
-    level = settings.level or levels[-1]
+    served_first = settings.served_first(levels)
     try:
         files = json.loads((Path(published.path) / MANIFEST).read_text(encoding="utf-8"))["files"]
-        sha256 = next(entry["sha256"] for file, entry in files.items() if file.endswith(f"-{level}.gguf"))
+        sha256 = next(
+            entry["sha256"]
+            for level in served_first
+            for file, entry in files.items()
+            if file.endswith(f"-{level}.gguf")
+        )
     except (OSError, ValueError, KeyError, StopIteration) as error:
         raise ExportError(
-            f"{published.path} holds no GGUF file of level {level}: run release/gguf again, or name a `candidate`"
+            f"{published.path} holds no GGUF file of level {' or '.join(served_first)}: run release/gguf again, or name a "
+            "`candidate`"
         ) from error
     return candidate_name(name, sha256)
 

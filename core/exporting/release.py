@@ -11,7 +11,14 @@ from typing import Any
 from core.errors import ExportError
 from core.exporting.aliases import releases_folder
 from core.exporting.card import write_card
-from core.exporting.config import LEVELS, NOT_QUANTISED, ONNX, ReleaseFormat, ReleaseRequest
+from core.exporting.config import (
+    LEVELS,
+    NOT_QUANTISED,
+    ONNX,
+    ReleaseFormat,
+    ReleaseRequest,
+    ReleaseSettings,
+)
 from core.exporting.converter import convert_adapter
 from core.exporting.lora import write_adapter
 from core.exporting.merge import Merge, merge_adapter
@@ -35,7 +42,8 @@ _TOOLS = ("torch", "transformers", "peft", "safetensors", "gguf", "llama-cpp-pyt
 def release(request: ReleaseRequest) -> Release:
     """Export a checkpoint in every format asked for, and publish what is the model that was trained.
 
-    A format whose tools are not installed is left out, and the release is 'not verified'.
+    A format whose tools are not installed is left out, and the release is 'not verified'. A quantised file that lost too
+    much is left out where another level is the model.
 
     Raises: ExportError when a file is not the model it should be (nothing is published), ModelError, StorageError.
     """
@@ -59,6 +67,7 @@ class _Exporter:
     published: list[Published] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     modelfile: Modelfile | None = None
+    left_out: tuple[Agreement, ...] = ()
 
     def run(self) -> Release:
         """Make every file, check those that llama.cpp and onnxruntime serve, and only then publish."""
@@ -118,7 +127,11 @@ class _Exporter:
         with self._timed("check"):
             agreements = check.run(files)
             free_memory()
+        self.left_out = dispensable(agreements, settings)
+        agreements = tuple(row for row in agreements if row not in self.left_out)
         require_agreement(self.request.name, agreements)
+        for row in self.left_out:
+            files[row.level].unlink()
         if NOT_QUANTISED in files and NOT_QUANTISED not in settings.levels:
             files[NOT_QUANTISED].unlink()
         self._describe(merge, agreements)
@@ -187,13 +200,14 @@ class _Exporter:
         return Release(
             name=self.request.name,
             check=ReleaseCheck.VERIFIED if agreements and not missing else ReleaseCheck.NOT_VERIFIED,
-            reason="; ".join(missing.values()) or _reason(merge, agreements),
+            reason="; ".join(missing.values()) or _reason(merge, agreements, self.left_out),
             sha256=digest(sorted(row.sha256 for row in self.published) or self.request.name),
             parameters=merge.parameters,
             parity_kl=merge.parity_kl,
             signal_kl=merge.signal_kl,
             published=tuple(self.published),
             agreements=agreements,
+            left_out=self.left_out,
             seconds=self.seconds,
             modelfile=self.modelfile,
         )
@@ -203,6 +217,19 @@ class _Exporter:
         start = time.perf_counter()
         yield
         self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - start, 2)
+
+
+def dispensable(agreements: tuple[Agreement, ...], settings: ReleaseSettings) -> tuple[Agreement, ...]:
+    """The files that a release can do without: quantised ones that lost too much, where another level is the model.
+
+    None are when what fails is no matter of the level (a file that is not quantised), or the level that is to be served.
+    """
+    failed = tuple(row for row in agreements if row.status is ReleaseCheck.FAILED)
+    needed = {NOT_QUANTISED, settings.ollama.level}
+    if any(row.level not in LEVELS or row.level in needed for row in failed):
+        return ()
+    failing = {row.level for row in failed}
+    return failed if any(level not in failing for level in settings.levels) else ()
 
 
 def require_agreement(name: str, agreements: tuple[Agreement, ...]) -> None:
@@ -223,14 +250,15 @@ def _remedy(name: str, level: str) -> str:
     return "this level rounds next to nothing, so merge or conversion went wrong: don't serve it"
 
 
-def _reason(merge: Merge, agreements: tuple[Agreement, ...]) -> str:
+def _reason(merge: Merge, agreements: tuple[Agreement, ...], left_out: tuple[Agreement, ...]) -> str:
     if not agreements:
         return f"no file was loaded as it would be served; merged weights answer as the adapter does (KL {merge.parity_kl:.2g} nats a token)"
-    return "; ".join(
+    made = [
         f"{row.level}: top-1 {row.top1:.1%}, KL {row.kl:.2g}"
         + (f", largest error {row.error_max:.2g}" if row.level == ONNX else "")
         for row in agreements
-    )
+    ]
+    return "; ".join((*made, *(f"{row.level} left out: {row.reason}" for row in left_out)))
 
 
 def _tool_versions() -> dict[str, str]:

@@ -133,6 +133,8 @@ class Release(Record):
     """KL divergence, trained to base model, in nats a token: what the training changed."""
     published: tuple[Published, ...]
     agreements: tuple[Agreement, ...] = ()
+    left_out: tuple[Agreement, ...] = ()
+    """Quantised files that lost too much of the model: not published, where others were."""
     seconds: dict[str, float]
     modelfile: Modelfile | None = None
     """How the GGUF file that is served is asked; None without one."""

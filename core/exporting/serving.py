@@ -56,7 +56,7 @@ class OllamaSettings(Settings):
     auto_deploy: bool = False
     """Move the served name to the champion's file; else that is done by hand (`release/deploy`)."""
     level: str | None = None
-    """Which of the release's levels is served; null: the last one listed."""
+    """Which of the release's levels is served, and can't be left out; null: the last one listed of those released."""
     ask: Ask = "raw"
     """raw: the prompt as it stands, as the model was trained; chat: in the tokenizer's own chat template."""
     system: str = ""
@@ -108,6 +108,10 @@ class OllamaSettings(Settings):
     def address(self) -> str:
         """Where the server is looked for."""
         return self.url or os.environ.get(ADDRESS) or DEFAULT_URL
+
+    def served_first(self, levels: tuple[str, ...]) -> tuple[str, ...]:
+        """A release's levels as they would be served: the first of these that was released is."""
+        return (self.level,) if self.level else levels[::-1]
 
     @property
     def stops(self) -> tuple[str, ...]:

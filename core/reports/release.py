@@ -22,9 +22,10 @@ def release_section(release: Release) -> Iterator[str]:
                 "largest error",
                 "check",
             ),
-            [_agreement(row) for row in release.agreements],
+            [_agreement(row) for row in (*release.agreements, *release.left_out)],
         )
         yield bullets(f"{row.level}: {warning}" for row in release.agreements for warning in row.warnings)
+        yield bullets(f"{row.level} is left out: {row.reason}" for row in release.left_out)
     yield table(
         ("published", "size", "sha256", "folder"),
         [

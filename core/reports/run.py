@@ -37,15 +37,18 @@ def run_report(run: Run, story: Story) -> Report:
 
 def _outcome(story: Story) -> str:
     if story.promotion is not None:
-        return "promoted" if story.promotion.promoted else f"incumbent kept ({story.promotion.verdict})"
+        outcome = "promoted" if story.promotion.promoted else f"incumbent kept ({story.promotion.verdict})"
+        return f"{outcome}, not deployed" if story.failure else outcome
     if story.evaluation is not None:
-        return str(story.evaluation.verdict)
+        return f"{story.evaluation.verdict}, not released" if story.failure else str(story.evaluation.verdict)
     return ", ".join(story.seconds) or "nothing ran"
 
 
 def _verdict(story: Story) -> Iterable[str]:
-    """Why a better model was not promoted; everything else the verdict itself says."""
+    """What ended the run, and why a better model was not promoted; everything else the verdict itself says."""
     promotion = story.promotion
+    if story.failure is not None:
+        yield bold(f"Failed: {story.failure}")
     if promotion is not None and promotion.verdict == Verdict.BETTER and not promotion.promoted:
         yield bold(promotion.reason)
 

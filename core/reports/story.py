@@ -28,11 +28,18 @@ class Story:
     evaluation: Evaluation | None = None
     release: Release | None = None
     promotion: Promotion | None = None
+    failure: str | None = None
+    """What ended the run before it was done."""
 
 
-def read_story(run: Run, evaluation: Evaluation | None = None, promotion: Promotion | None = None) -> Story:
+def read_story(
+    run: Run,
+    evaluation: Evaluation | None = None,
+    promotion: Promotion | None = None,
+    failure: str | None = None,
+) -> Story:
     """Everything the run's stages left behind."""
-    story = Story(evaluation=evaluation, promotion=promotion)
+    story = Story(evaluation=evaluation, promotion=promotion, failure=failure)
     links = sorted(
         (link for link in run.folder.iterdir() if link.is_symlink()), key=lambda link: link.lstat().st_mtime
     )

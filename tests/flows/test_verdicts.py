@@ -1,15 +1,21 @@
 """Each verdict once, from real play to the champion pointer: only 'better' with a verified export moves it."""
 
+import json
+
 import numpy as np
 import pytest
 from prefect import flow
 
+import flows.improve
 from core.checkpoint import Checkpoint, weights_digest
+from core.errors import ExportError
 from core.evaluation import Contest, EvaluationSettings, Verdict, evaluate
 from core.exporting.results import Release
 from core.files import digest
 from core.promotion import ReleaseCheck
+from core.store.engine import transaction
 from core.store.registry import champion, history, record_release
+from core.store.tables import RunRow
 from core.use_cases.fantasy_draft.config import OpponentField
 from core.use_cases.fantasy_draft.league import play as play_leagues
 from core.use_cases.fantasy_draft.policies import greedy_vor, random_legal, vona
@@ -123,3 +129,29 @@ def test_scripts_get_the_verdict_they_deserve(candidate, incumbent, leagues, sea
     found = evaluate(contest, EvaluationSettings(primary_metric="title"), {})
     assert found.verdict is verdict
     assert found.reason
+
+
+def test_a_release_that_fails_is_what_the_report_begins_with(prefect_server, home, database, monkeypatch):
+    """A better model that could not be exported: title, first line and summary say so, and the run has failed."""
+    better = evaluate(of_scripts(vona, greedy_vor, 96, 16), EvaluationSettings(primary_metric="title"), {})
+
+    def refused(*_given):
+        raise ExportError("q8_0 is not the model")
+
+    stages = {"snapshot": None, "train": None, "play": None, "evaluate": better}
+    for name, made in stages.items():
+        monkeypatch.setattr(flows.improve, name, lambda *_given, made=made, **_options: made)
+    monkeypatch.setattr(flows.improve, "release", refused)
+
+    @flow
+    def chain():
+        flows.improve.improve(open_run("fantasy_draft", "demo"), None, ("sft",))
+
+    with pytest.raises(ExportError):
+        chain()
+    (folder,) = (home / "runs").iterdir()
+    report = (folder / "report.md").read_text()
+    assert report.startswith("# Fantasy draft: better, not released\n\n**Failed: q8_0 is not the model**")
+    assert json.loads((folder / "summary.json").read_text())["reason"] == "q8_0 is not the model"
+    with transaction() as session:
+        assert session.get(RunRow, folder.name).status == "failed"

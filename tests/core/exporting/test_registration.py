@@ -312,6 +312,7 @@ def test_the_candidate_of_a_published_folder_is_the_level_that_is_served(tmp_pat
     levels = ("q8_0", "f16")
     assert released_candidate(published, OllamaSettings(), levels, NAME) == f"agent:{'f' * 12}"
     assert released_candidate(published, OllamaSettings(level="q8_0"), levels, NAME) == f"agent:{'q' * 12}"
+    assert released_candidate(published, OllamaSettings(), ("q8_0", "q4_k_m"), NAME) == f"agent:{'q' * 12}"
     with pytest.raises(ExportError, match="no GGUF file of level q4_k_m"):
         released_candidate(published, OllamaSettings(), ("q4_k_m",), NAME)
 

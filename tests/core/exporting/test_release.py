@@ -17,6 +17,7 @@ from core.exporting.gguf import read_facts
 from core.exporting.publish import is_intact, verify_folder
 from core.exporting.release import release, releases_folder
 from core.promotion import ReleaseCheck
+from core.reports.release import release_section
 
 
 def test_every_format_is_published_checked_and_found_again(request_for):
@@ -76,6 +77,23 @@ def test_a_file_that_is_not_the_model_fails_with_both_figures(request_for):
     assert "(at most 1e-09)" in str(error.value)
     assert "\n" not in str(error.value)
     assert list(releases_folder().iterdir()) == []
+
+
+def test_a_level_that_loses_too_much_is_left_out_where_another_is_the_model(request_for):
+    """What passed is released and served; the report and the manifest's folder say the same of what did not."""
+    strict = {"q4_k_m": Cap(kl=1e-9, top1=1.0, choice=1.0), "q8_0": Cap(kl=1, top1=0.1, choice=0.1)}
+    asked = {"formats": ("gguf",), "levels": ("q8_0", "q4_k_m"), "caps": strict}
+    made = release(request_for(**asked))
+    assert made.check is ReleaseCheck.VERIFIED
+    assert [row.level for row in made.agreements] == ["q8_0"]
+    (refused,) = made.left_out
+    assert (refused.level, refused.status) == ("q4_k_m", ReleaseCheck.FAILED)
+    assert f"q4_k_m left out: {refused.reason}" in made.reason
+    assert [path.name for path in Path(made.folder("gguf")).glob("*.gguf")] == ["tiny-q8_0.gguf"]
+    assert made.modelfile.file == "tiny-q8_0.gguf"
+    assert any(f"- q4_k_m is left out: {refused.reason}" in part for part in release_section(made))
+    with pytest.raises(ExportError, match=r"tiny-q4_k_m.gguf is not the model it was made from"):
+        release(request_for(**asked, ollama={"level": "q4_k_m"}))
 
 
 def test_without_llama_cpp_a_release_is_not_verified(request_for, monkeypatch, tmp_path):
