@@ -34,6 +34,8 @@ def widget_ratings(
 ) -> Promotion | State[None]:
     """Learn from what people rated since the last time, where that is enough; ship only what prefers what they like.
 
+    Switched off (`online.enabled`), it touches nothing, unless it is asked to learn at once or to show the pairs.
+
     Args:
         overrides: Settings that differ from the preset, by dotted key: {"dpo.learning_rate": 1e-5}.
         dry_run: Make the pairs and their report, and train nothing.
@@ -50,7 +52,8 @@ def widget_ratings(
 
 def _learn(run: Run, *, dry_run: bool, now: bool) -> Promotion | State[None]:
     config = cast("WidgetRatingsConfig", run.config)
-    gather(run)
+    if config.online.enabled or now or dry_run:
+        gather(run)
     found = status(run, config.online)
     if not (found.should_retrain or now or dry_run):
         report(run)

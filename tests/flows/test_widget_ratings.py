@@ -101,6 +101,14 @@ def test_pairs_alone_or_too_few_of_them_train_nothing(home, database, prefect_se
     assert asked("SELECT DISTINCT status FROM overnight.runs") == [("completed",)]
 
 
+def test_switched_off_the_schedule_touches_nothing(home, database, prefect_server, few):
+    """No raters are simulated, so that those of another preset stay what they are; the run says what is off."""
+    state = widget_ratings("demo", few | {"online.enabled": False}, return_state=True)
+    assert state.is_completed()
+    assert state.message == "nothing to do yet: online learning is switched off (online.enabled)"
+    assert asked("SELECT count(*) FROM overnight.ratings") == [(0,)]
+
+
 def test_the_second_of_two_runs_leaves_it_to_the_first(home, database, prefect_server, few):
     """It ends as completed and says who is at it."""
     with lease("learning from the ratings of simulation", "the first"):
