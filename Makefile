@@ -43,12 +43,13 @@ install: $(VENV)/installed
 
 install-test: $(VENV)/installed-test
 
-# HF_HUB_OFFLINE: a test that asks the hub for anything is a wrong test. Two at a time, a file's tests one after another.
+# HF_HUB_OFFLINE: a test that asks the hub for anything is a wrong test. Two at a time, a file's tests one after another,
+# and the files in the order of tests/conftest.py: slow ones first.
 test: install-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	HF_HUB_OFFLINE=1 WANDB_MODE=offline $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 clean: stop
 	rm -rf $(VENV) overnight.egg-info .mypy_cache .ruff_cache .pytest_cache
