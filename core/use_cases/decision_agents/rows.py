@@ -110,7 +110,7 @@ def nothing_there(config: DecisionAgentsConfig, skipped: dict[str, int]) -> Data
     """Why no decision came out of the store, and what to do about it."""
     where = f"the source '{config.rows_of}' has no {config.agent_type} decision to train on"
     if not skipped:
-        return DataError(f"{where}, nor any other: import or record some first")
+        return DataError(f"{where}, nor any other: run collect/decisions first, or let the app record some")
     rest = ", ".join(f"{reason}: {count}" for reason, count in skipped.items())
     return DataError(
         f"{where} ({rest}): compute rewards of version {config.rewards.version} first, or ask for less in 'export'"

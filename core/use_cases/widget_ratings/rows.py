@@ -78,7 +78,7 @@ def collect(config: WidgetRatingsConfig, folder: Path, progress: Progress) -> Sn
         snapshot = write_snapshot(folder, "votes", rows, skipped=skipped, notes={"source": config.rows_of})
     if not snapshot.counts["rows"]:
         raise DataError(
-            f"the source '{config.rows_of}' has no rating to learn from: import or simulate some first"
+            f"the source '{config.rows_of}' has no rating to learn from: run collect/ratings first, which imports or simulates some"
         )
     progress(1.0, f"{snapshot.counts['rows']:,} prompts with votes")
     return snapshot

@@ -136,7 +136,8 @@ def test_only_the_sources_own_decisions_up_to_the_day_are_read(database, open_de
 def test_nothing_to_read_says_what_to_do(database, tmp_path):
     """No decision at all, and decisions that nothing was computed for."""
     with pytest.raises(
-        DataError, match=r"'desk' has no FILER decision to train on, nor any other: import or record"
+        DataError,
+        match=r"'desk' has no FILER decision to train on, nor any other: run collect/decisions first",
     ):
         collect(configured(), tmp_path / "none", nothing)
     written(configured())

@@ -206,9 +206,7 @@ def test_a_question_of_several_scenarios_has_a_row_in_each(database, tmp_path):
 
 def test_nobody_rated_anything(database, tmp_path):
     """Says where it looked and what to do."""
-    with pytest.raises(
-        DataError, match=r"source 'simulation' has no rating .*: import or simulate some first"
-    ):
+    with pytest.raises(DataError, match=r"source 'simulation' has no rating .*: run collect/ratings first"):
         collect(configured(), tmp_path / "none", nothing)
 
 
