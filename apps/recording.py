@@ -18,7 +18,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 
 from apps.assignment import serve_assignments
-from apps.loopback import HERE, guard, json_object
+from apps.loopback import HERE, guard, json_object, listen
 from apps.online import serve_status
 from core.document import Unreadable
 from core.errors import ConfigError, OvernightError, StoreError, one_line
@@ -125,10 +125,13 @@ def main() -> int:
         app = recording_app(asked.source, redact, experiments)
         with suppress(StoreError):  # what is recorded waits for the store
             migrate()
+        listening = listen(asked.port)
     except OvernightError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    uvicorn.run(app, host=HERE[0], port=asked.port, log_level="warning")
+    address = f"http://{HERE[0]}:{listening.getsockname()[1]}"
+    print(f"Recording for the source '{asked.source}' at {address}; Ctrl-C ends it.", flush=True)
+    uvicorn.run(app, fd=listening.fileno(), log_level="warning")
     return 0
 
 

@@ -2,11 +2,10 @@
 
 import http.client
 import json
+import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -34,25 +33,17 @@ class Endpoint:
 
     def __init__(self, folder):
         (folder / "ours.py").write_text(REDACT)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "apps.recording", "--source", "js", "--port", str(self.port)]
         code = (
             f"import sys; sys.path.append({str(folder)!r}); from apps.recording import main; sys.exit(main())"
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *command[3:], "--redact", "ours:redact"], cwd=ROOT
+            [sys.executable, "-c", code, "--source", "js", "--port", "0", "--redact", "ours:redact"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        limit = time.monotonic() + 60
-        while time.monotonic() < limit:
-            try:
-                self.call("GET", "/openapi.json")
-            except ConnectionRefusedError:
-                time.sleep(0.05)
-            else:
-                return
-        pytest.fail("the endpoint did not start")
+        said = self.process.stdout.readline()
+        self.port = int(re.match(r"Recording for the source 'js' at http://127\.0\.0\.1:(\d+);", said)[1])
 
     def call(self, method, path, value=None, *, raw=None, kind="application/json", host=None):
         """A request; status and the answer's JSON."""
@@ -195,3 +186,11 @@ def test_a_redaction_that_is_none_is_one_clear_line():
     assert done.stderr.startswith(
         "error: --redact nobody.there:redact can't be imported (No module named 'nobody'"
     )
+
+
+def test_a_port_that_is_taken_is_said(endpoint, home, database):
+    """In one line, before anything is recorded."""
+    again = [sys.executable, "-m", "apps.recording", "--source", "js", "--port", str(endpoint.port)]
+    ended = subprocess.run(again, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert f"error: port {endpoint.port} of 127.0.0.1 can't be had (" in ended.stderr
