@@ -14,6 +14,8 @@ from core.files import write_text
 NOTHING = "–"
 LARGEST_REPORT = 200_000
 """Bytes. The UI's list of artifacts loads every body."""
+QUOTED = 160
+"""Letters of a text that is quoted."""
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -72,6 +74,12 @@ def _is_figure(value: Any) -> bool:
 def bullets(lines: Iterable[str]) -> str:
     """A list of points."""
     return "\n".join(f"- {line}" for line in lines)
+
+
+def quoted(text: str) -> str:
+    """What a model was asked or wrote, as it fits a table's cell."""
+    words = " ".join(text.split()).replace("|", "\\|")
+    return f"`{words[:QUOTED]}`" if words else "nothing"
 
 
 def criterion(name: str, met: bool | None, figure: str) -> str:

@@ -204,6 +204,9 @@ class DpoSettings(TrainingSettings):
     `label_smoothing` of the pairs is the wrong way round (Ray Chowdhury et al. 2024)."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """The share of pairs that are the wrong way round; with 'sigmoid' that is cDPO."""
+    nll_weight: float = Field(default=0.0, ge=0)
+    """What the better completion's negative log-likelihood a token adds (alpha of Pang et al. 2024, arXiv:2404.19733, eq. 1):
+    without it both of a pair may become unlikely, the worse one faster, and a model that prefers well writes neither."""
     pairs: Literal["all", "best"] = "all"
     """all: every two completions of a group with unequal rewards. best: those with the best reward against the others."""
     max_pairs: int | None = Field(default=None, ge=1)
@@ -214,9 +217,7 @@ class DpoSettings(TrainingSettings):
     @model_validator(mode="after")
     def _smoothing_has_an_effect(self) -> Self:
         if self.loss_type == "ipo" and self.label_smoothing:
-            raise ValueError(
-                "loss_type 'ipo' has no label_smoothing: leave it at 0, or use 'sigmoid' or 'robust'"
-            )
+            raise ValueError("loss_type 'ipo' has no label_smoothing: leave it at 0, or take another")
         return self
 
 
@@ -231,8 +232,7 @@ class KtoSettings(TrainingSettings):
     desirable_above: float | Literal["mean"] = 0.0
     """A completion is desirable when its reward is above this, or above its group's mean."""
     desirable_weight: float = Field(default=1.0, gt=0)
-    """lambda_D of eq. 8. The paper asks for desirable_weight x desirable completions / (undesirable_weight x undesirable
-    ones) between 1 and 4/3."""
+    """lambda_D of eq. 8; the paper asks for desirable_weight x desirables / (undesirable_weight x undesirables) in [1, 4/3]."""
     undesirable_weight: float = Field(default=1.0, gt=0)
     """lambda_U of eq. 8."""
     balanced: bool = False

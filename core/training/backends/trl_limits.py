@@ -39,6 +39,8 @@ def _lacks(settings: MethodSettings) -> str | None:
         return _GRPO[settings.estimator]
     if isinstance(settings, DpoSettings) and settings.loss_type == "sigmoid" and settings.label_smoothing:
         return "its dpo leaves label_smoothing out of loss_type 'sigmoid'"
+    if isinstance(settings, DpoSettings) and settings.nll_weight:
+        return "its dpo takes the mean likelihood of a batch's tokens, not of each completion's: set nll_weight to 0"
     if isinstance(settings, KtoSettings) and settings.batch_size < 2 * settings.gradient_accumulation_steps:
         return "its kto measures its reference point on one forward pass, which needs two completions or more"
     return None

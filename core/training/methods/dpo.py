@@ -71,6 +71,9 @@ class _Dpo:
             losses_P = robust_dpo(margins_P, beta=beta, label_smoothing=smoothing)
         else:
             losses_P = dpo(margins_P, beta=beta, label_smoothing=smoothing)
+        if self.settings.nll_weight:
+            means_M = completion_means(logprobs_N, batch.completion_N)
+            losses_P = losses_P - self.settings.nll_weight * means_M[pairs_P_2[:, 0]]
         return losses_P, ratios_M, pairs_P_2, group_P
 
 

@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 
 from core.evaluation import Contest
-from core.reports.markdown import bullets, heading, percent, table
+from core.reports.markdown import bullets, heading, percent, quoted, table
 from core.reports.story import Story
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
-
-SHOWN = 160
-"""Letters of a prompt or an answer in a table."""
 
 
 def sections(config: DecisionAgentsConfig, story: Story) -> tuple[str, ...]:
@@ -43,11 +40,5 @@ def _errors(contest: Contest | None) -> Iterator[str]:
         yield heading(f"Of {policy}", 3)
         yield table(
             ("decision", "asked", "answered", "wanted", "kind"),
-            [(one.item, *map(_cut, (one.prompt, one.answer, one.wanted)), one.why) for one in samples],
+            [(one.item, *map(quoted, (one.prompt, one.answer, one.wanted)), one.why) for one in samples],
         )
-
-
-def _cut(text: str) -> str:
-    """A text as it fits a table's cell."""
-    words = " ".join(text.split()).replace("|", "\\|")
-    return f"`{words[:SHOWN]}`" if words else "nothing"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.checkpoint import Checkpoint
 from core.dataset import Snapshot, read_rows
 from core.errors import DataError
-from core.evaluation import Contest
+from core.evaluation import Contest, Sample
 from core.files import digest
 from core.held_out import TEST, TRAIN
 from core.use_case import Progress
@@ -20,6 +20,7 @@ from core.use_cases.widget_ratings.config import BASELINES, METRICS, MODELS, Wid
 from core.use_cases.widget_ratings.groups import fit
 from core.use_cases.widget_ratings.prompts import END
 from core.use_cases.widget_ratings.taste import Taste
+from core.use_cases.widget_ratings.written import answers_there_are, written
 
 TRUE_TASTE, MOST_LIKED = BASELINES
 UNTRAINED = MODELS[2]
@@ -67,18 +68,26 @@ def contest(
     distinct = {entrant.sha256: (name, entrant) for name, entrant in reversed(list(entrants.items()))}
     read: dict[str, Floats] = {}
     spent: dict[str, dict[str, float]] = {}
+    wrong: dict[str, tuple[Sample, ...]] = {}
+    prompts, there_are = list({pair.row["id"]: pair.row for pair in pairs}.values()), answers_there_are(rows)
     for number, (sha256, (name, entrant)) in enumerate(distinct.items()):
         told = _telling(progress, name, number, len(distinct), len(pairs))
         read[sha256], spent[sha256] = _read(entrant, pairs, dtype, told)
+        counts, wrong[sha256] = written(entrant, prompts, there_are, config.completion_tokens, dtype)
+        spent[sha256] |= counts
     margins = {name: read[entrant.sha256] for name, entrant in entrants.items()}
     base = margins[UNTRAINED]
     values = {name: _values(config, margin - base, margin) for name, margin in margins.items()}
     values |= {name: _scripted(worth, pairs) for name, worth in _scripts(config, rows).items()}
-    counts = {name: spent[entrant.sha256] for name, entrant in entrants.items()}
     progress(1.0, "the last pair is read")
     coins = {f"coins, dice {seed}": _scripted(_coin(seed), pairs) for seed in (1, 2)}
     design = _design(config, pairs, rows, skipped)
-    return _result(pairs, values, counts, design), _result(pairs, coins, {}, design)
+    played = replace(
+        _result(pairs, values, design),
+        counts={name: spent[entrant.sha256] for name, entrant in entrants.items()},
+        samples={name: wrong[entrant.sha256] for name, entrant in entrants.items()},
+    )
+    return played, _result(pairs, coins, design)
 
 
 def replay(config: WidgetRatingsConfig, rewards: Snapshot) -> tuple[Row, ...]:
@@ -170,10 +179,7 @@ def _coin(seed: int) -> Worth:
 
 
 def _result(
-    pairs: Sequence[Pair],
-    values: Mapping[str, Mapping[str, Floats]],
-    counts: Mapping[str, Mapping[str, float]],
-    design: dict[str, str],
+    pairs: Sequence[Pair], values: Mapping[str, Mapping[str, Floats]], design: dict[str, str]
 ) -> Contest:
     """Everybody's preferences as one contest; the pairs of one question share luck."""
     asked = {
@@ -185,7 +191,6 @@ def _result(
         items=tuple(pair.name for pair in pairs),
         clusters_I=np.array([asked[pair.row["metadata"]["question"]] for pair in pairs], np.int64),
         values={metric: np.array([found[metric] for found in values.values()]) for metric in METRICS},
-        counts=counts,
         cluster_name="question",
         design=design,
     )

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from core.evaluation import Contest
 from core.held_out import TEST, TRAIN, VALIDATION
-from core.reports.markdown import bullets, heading, percent, table
+from core.reports.markdown import bullets, heading, percent, quoted, table
 from core.reports.story import Story
 from core.use_cases.widget_ratings.config import BASELINES, MODELS, WidgetRatingsConfig
 
 
 def sections(config: WidgetRatingsConfig, story: Story) -> tuple[str, ...]:
     """Everything only this use case can say about a run."""
-    return (*_votes(config, story), *_preferences(story.contest))
+    return (*_votes(config, story), *_preferences(story.contest), *_written(story.contest))
 
 
 def _votes(config: WidgetRatingsConfig, story: Story) -> Iterator[str]:
@@ -64,3 +64,37 @@ def _way_to_the_ceiling(accuracies: dict[str, float]) -> Iterator[str]:
             f"A judge who knows the raters' taste prefers the liked answer in {percent(ceiling)}: of the way there from the "
             f"untrained model the candidate has gone {percent((ours - base) / (ceiling - base))}."
         )
+
+
+def _written(contest: Contest | None) -> Iterator[str]:
+    """What the models write by themselves, which no preference among given answers tells."""
+    counts = (
+        {name: found for name, found in contest.counts.items() if found.get("written")} if contest else {}
+    )
+    if contest is None or not counts:
+        return
+    yield heading("Written by themselves")
+    yield (
+        "The likeliest answer to held-out prompts: whether the dashboard has it, and, where people rated that very answer there, "
+        "how often they like it."
+    )
+    yield table(
+        ("policy", "prompts", "an answer there is", "rated there", "of those liked"),
+        [
+            (
+                name,
+                int(found["written"]),
+                percent(found["known"] / found["written"]),
+                int(found["rated"]),
+                percent(found["liked"] / found["rated"]) if found["rated"] else None,
+            )
+            for name, found in counts.items()
+        ],
+    )
+    for policy, samples in contest.samples.items():
+        if samples:
+            yield heading(f"Not wanted of {policy}", 3)
+            yield table(
+                ("prompt", "wrote", "liked there", "why"),
+                [(one.item, quoted(one.answer), quoted(one.wanted), one.why) for one in samples],
+            )

@@ -143,6 +143,19 @@ def test_smoothed_labels_are_trls_on_a_pair(oracle):
 
 
 @pytest.mark.slow
+def test_the_better_ones_likelihood_is_trls_on_a_pair(oracle):
+    """TRL's 'sft' is the mean of a batch's tokens, which is a completion's own where there is one."""
+    settings = DpoSettings(beta=0.5, nll_weight=0.3)
+    groups = {"And now": GROUPS["And now"]}
+    rows = pair_rows(groups, settings)
+    trainer, model, reference = oracle(
+        "DPO", rows, beta=0.5, loss_type=["sigmoid", "sft"], loss_weights=[1.0, 0.3]
+    )
+    loss = compare(trainer, model, reference, pair_groups(rows, trainer.train_dataset, groups), settings)
+    assert loss > 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (2.0, 0.5)])
 @pytest.mark.parametrize("sharpness", [1.0, 4.0])
 def test_the_kto_loss_and_its_gradient_are_trls(oracle, weights, sharpness):

@@ -48,6 +48,7 @@ def grpo(*, online=None, **changes) -> GrpoSettings:
             DpoSettings(trainer="trl", label_smoothing=0.1),
             "leaves label_smoothing out of loss_type 'sigmoid'",
         ),
+        (DpoSettings(trainer="trl", nll_weight=1), "set nll_weight to 0; or"),
         (KtoSettings(trainer="trl", batch_size=2, gradient_accumulation_steps=2), "needs two completions"),
     ],
 )
