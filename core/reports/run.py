@@ -36,11 +36,14 @@ def run_report(run: Run, story: Story) -> Report:
 
 
 def _outcome(story: Story) -> str:
+    return f"{_reached(story)}, but the run failed" if story.failure else _reached(story)
+
+
+def _reached(story: Story) -> str:
     if story.promotion is not None:
-        outcome = "promoted" if story.promotion.promoted else f"incumbent kept ({story.promotion.verdict})"
-        return f"{outcome}, not deployed" if story.failure else outcome
+        return "promoted" if story.promotion.promoted else f"incumbent kept ({story.promotion.verdict})"
     if story.evaluation is not None:
-        return f"{story.evaluation.verdict}, not released" if story.failure else str(story.evaluation.verdict)
+        return str(story.evaluation.verdict)
     return ", ".join(story.seconds) or "nothing ran"
 
 

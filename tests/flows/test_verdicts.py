@@ -151,7 +151,9 @@ def test_a_release_that_fails_is_what_the_report_begins_with(prefect_server, hom
         chain()
     (folder,) = (home / "runs").iterdir()
     report = (folder / "report.md").read_text()
-    assert report.startswith("# Fantasy draft: better, not released\n\n**Failed: q8_0 is not the model**")
+    assert report.startswith(
+        "# Fantasy draft: better, but the run failed\n\n**Failed: q8_0 is not the model**"
+    )
     assert json.loads((folder / "summary.json").read_text())["reason"] == "q8_0 is not the model"
     with transaction() as session:
         assert session.get(RunRow, folder.name).status == "failed"

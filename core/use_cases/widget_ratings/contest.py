@@ -20,7 +20,7 @@ from core.use_cases.widget_ratings.config import BASELINES, METRICS, MODELS, Wid
 from core.use_cases.widget_ratings.groups import fit
 from core.use_cases.widget_ratings.prompts import END
 from core.use_cases.widget_ratings.taste import Taste
-from core.use_cases.widget_ratings.written import answers_there_are, written
+from core.use_cases.widget_ratings.written import written
 
 TRUE_TASTE, MOST_LIKED = BASELINES
 UNTRAINED = MODELS[2]
@@ -69,11 +69,11 @@ def contest(
     read: dict[str, Floats] = {}
     spent: dict[str, dict[str, float]] = {}
     wrong: dict[str, tuple[Sample, ...]] = {}
-    prompts, there_are = list({pair.row["id"]: pair.row for pair in pairs}.values()), answers_there_are(rows)
+    prompts = list({pair.row["id"]: pair.row for pair in pairs}.values())
     for number, (sha256, (name, entrant)) in enumerate(distinct.items()):
         told = _telling(progress, name, number, len(distinct), len(pairs))
         read[sha256], spent[sha256] = _read(entrant, pairs, dtype, told)
-        counts, wrong[sha256] = written(entrant, prompts, there_are, config.completion_tokens, dtype)
+        counts, wrong[sha256] = written(entrant, prompts, config.completion_tokens, dtype)
         spent[sha256] |= counts
     margins = {name: read[entrant.sha256] for name, entrant in entrants.items()}
     base = margins[UNTRAINED]

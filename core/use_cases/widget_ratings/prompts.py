@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from core.rating import USUAL_SIZE
@@ -45,6 +46,15 @@ def fixture_prompt(question: str, data: str, widget: str, size: str | None, look
     if data:
         lines.append(f"Data: {data}")
     return END.join([*lines, f"Question: {_line(question)}", "Answer with one look:", ""])
+
+
+def offered(problem: str, prompt: str) -> set[str]:
+    """The answers that a prompt offers; none where the answer is in one's own words."""
+    lines = dict(line.partition(": ")[::2] for line in prompt.splitlines())
+    if problem == "fixture":
+        return set(lines.get("Looks", "").split(", "))
+    widgets, sizes = (lines.get(name, "").split(", ") for name in ("Widgets", "Sizes"))
+    return {widget_answer(*pair) for pair in product(widgets, sizes)} if problem == "widget" else set()
 
 
 def _about(context: Mapping[str, Any] | None) -> str:

@@ -11,7 +11,7 @@ from core.use_cases.widget_ratings.config import BASELINES, MODELS, WidgetRating
 
 def sections(config: WidgetRatingsConfig, story: Story) -> tuple[str, ...]:
     """Everything only this use case can say about a run."""
-    return (*_votes(config, story), *_preferences(story.contest), *_written(story.contest))
+    return (*_votes(config, story), *_preferences(story.contest), *_written(config, story.contest))
 
 
 def _votes(config: WidgetRatingsConfig, story: Story) -> Iterator[str]:
@@ -66,25 +66,23 @@ def _way_to_the_ceiling(accuracies: dict[str, float]) -> Iterator[str]:
         )
 
 
-def _written(contest: Contest | None) -> Iterator[str]:
+def _written(config: WidgetRatingsConfig, contest: Contest | None) -> Iterator[str]:
     """What the models write by themselves, which no preference among given answers tells."""
-    counts = (
-        {name: found for name, found in contest.counts.items() if found.get("written")} if contest else {}
-    )
+    counts = {name: found for name, found in contest.counts.items() if "rated" in found} if contest else {}
     if contest is None or not counts:
         return
     yield heading("Written by themselves")
     yield (
-        "The likeliest answer to held-out prompts: whether the dashboard has it, and, where people rated that very answer there, "
-        "how often they like it."
+        "The likeliest answer to held-out prompts: whether the dashboard has it (of what it has not, the verdict allows "
+        f"{percent(config.evaluation.invalid_rate_limit)}), and, where people rated that very answer there, how often they like it."
     )
     yield table(
-        ("policy", "prompts", "an answer there is", "rated there", "of those liked"),
+        ("policy", "prompts", "the dashboard has it", "rated there", "of those liked"),
         [
             (
                 name,
-                int(found["written"]),
-                percent(found["known"] / found["written"]),
+                int(found["decisions"]),
+                percent(1 - found["invalid"] / found["decisions"]),
                 int(found["rated"]),
                 percent(found["liked"] / found["rated"]) if found["rated"] else None,
             )

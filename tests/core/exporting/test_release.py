@@ -80,7 +80,7 @@ def test_a_file_that_is_not_the_model_fails_with_both_figures(request_for):
 
 
 def test_a_level_that_loses_too_much_is_left_out_where_another_is_the_model(request_for):
-    """What passed is released and served; the report and the manifest's folder say the same of what did not."""
+    """What passed is released and served; the report names the other. One that is asked to be served must pass."""
     strict = {"q4_k_m": Cap(kl=1e-9, top1=1.0, choice=1.0), "q8_0": Cap(kl=1, top1=0.1, choice=0.1)}
     asked = {"formats": ("gguf",), "levels": ("q8_0", "q4_k_m"), "caps": strict}
     made = release(request_for(**asked))
