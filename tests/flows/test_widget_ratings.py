@@ -54,7 +54,7 @@ def test_ratings_of_the_simulation_teach_a_model(home, database, prefect_server,
     report = report_of(home, state)
     assert "true taste" in report
     assert "## Written by themselves" in report
-    assert "A judge who knows the raters' taste prefers the liked answer in" in report
+    assert "A judge who knows the simulated raters' taste prefers the liked answer in" in report
     assert "rater was not sure" in report
     assert asked("SELECT count(*) FROM overnight.ratings WHERE used_at IS NULL") == [(0,)]
 

@@ -27,10 +27,8 @@ WIDGET_RATINGS = UseCase(
             "ratings_file",
             "problems",
             "votes",
-            "held_out",
-            "validation",
         ),
-        "reward": ("votes",),
+        "reward": ("votes", "held_out", "validation"),
         "groups-dpo": ("model", "prompt_tokens", "completion_tokens", "dpo"),
         "groups-kto": ("model", "prompt_tokens", "completion_tokens", "dpo"),
         "contest": (

@@ -104,6 +104,11 @@ class WidgetRatingsConfig(UseCaseConfig):
         return self.source is None and self.data_file is None and self.ratings_file is None
 
     @property
+    def has_taste(self) -> bool:
+        """Whether what its raters truly like is known: not where people alone rate the simulation."""
+        return self.is_simulated and self.simulation.raters > 0
+
+    @property
     def rows_of(self) -> str:
         """The source whose ratings are read."""
         if self.source is not None:

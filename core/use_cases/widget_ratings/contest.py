@@ -151,7 +151,7 @@ def _preferred(margins: Floats) -> Floats:
 def _scripts(config: WidgetRatingsConfig, rows: Snapshot) -> dict[str, Worth]:
     """What needs no model: the taste that the simulated raters have, and how well an answer is liked in other scenarios.
 
-    Neither is known of the rows of a file.
+    Neither is known of the rows of a file, nor the first of people.
     """
     if FILE in rows.notes:
         return {}
@@ -162,7 +162,7 @@ def _scripts(config: WidgetRatingsConfig, rows: Snapshot) -> dict[str, Worth]:
                 liked.setdefault(text, []).append(reward)
     means = {text: sum(rewards) / len(rewards) for text, rewards in liked.items()}
     scripts: dict[str, Worth] = {MOST_LIKED: lambda _row, text: means.get(text, 0.0)}
-    if config.is_simulated:
+    if config.has_taste:
         taste = Taste(config.simulation)
         scripts[TRUE_TASTE] = lambda row, text: taste.worth(row["metadata"], text.removesuffix(END))
     return scripts
@@ -216,8 +216,8 @@ def _design(
     if FILE in rows.notes:
         return design
     design[MOST_LIKED] = "prefers what is liked in the scenarios that are trained on, whatever is asked"
-    ceiling = {TRUE_TASTE: "a judge who knows what the raters like: the ceiling, given how unsure they are"}
-    return design | (ceiling if config.is_simulated else {})
+    ceiling = "a judge who knows what the simulated raters like: the ceiling, given how unsure they are"
+    return design | ({TRUE_TASTE: ceiling} if config.has_taste else {})
 
 
 def _telling(progress: Progress, name: str, number: int, models: int, pairs: int) -> Callable[[int], None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.dataset import Snapshot, read_rows, write_snapshot
-from core.held_out import TEST, TRAIN
+from core.held_out import TRAIN
 from core.training.config import Method
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 
@@ -15,7 +15,6 @@ PAIRED, UNPAIRED = "has a pair: for dpo", "liked only, or disliked only: for kto
 TOO_LONG, LONG_ANSWER = "prompt longer than prompt_tokens", "answer longer than completion_tokens"
 SAID = ("votes", "tags", "notes")
 """What a row's metadata holds of each answer."""
-TESTED = "its question or prompt is in the contest"
 Row = dict[str, Any]
 
 
@@ -23,7 +22,7 @@ def groups(config: WidgetRatingsConfig, method: Method, rewards: Snapshot, folde
     """The rows of a method, with what was left out counted by reason. An answer that is too long is as if never rated."""
     skipped: Counter[str] = Counter()
     counts = {"pairs": 0}
-    fitting = fit(config, _not_tested(rewards, skipped), skipped)
+    fitting = fit(config, read_rows(rewards), skipped)
     rows = _counted(config, _of_method(method, fitting, skipped), counts)
     return write_snapshot(
         folder, f"groups-{method}", rows, skipped=skipped, parents=(rewards.sha256,), notes=counts
@@ -37,23 +36,6 @@ def _counted(config: WidgetRatingsConfig, rows: Iterator[Row], counts: dict[str,
             liked, disliked = row["rewards"].count(1.0), row["rewards"].count(-1.0)
             counts["pairs"] += min(liked * disliked, config.dpo.max_pairs or liked * disliked)
         yield row
-
-
-def _not_tested(rewards: Snapshot, skipped: Counter[str]) -> Iterator[Row]:
-    """Without rows of other splits whose question, or whose prompt's words, the contest is about.
-
-    A question may stand in several scenarios, and two questions may read the same.
-    """
-    tested = {mark for row in read_rows(rewards) if row["split"] == TEST for mark in _marks(row)}
-    for row in read_rows(rewards):
-        if row["split"] != TEST and not tested.isdisjoint(_marks(row)):
-            skipped[TESTED] += 1
-        else:
-            yield row
-
-
-def _marks(row: Row) -> tuple[int, int]:
-    return hash(("question", row["metadata"]["question"])), hash(("prompt", row["prompt"]))
 
 
 def _of_method(method: Method, rows: Iterator[Row], skipped: Counter[str]) -> Iterator[Row]:

@@ -61,7 +61,7 @@ def _way_to_the_ceiling(accuracies: dict[str, float]) -> Iterator[str]:
     ceiling, base, ours = (accuracies.get(name) for name in (BASELINES[0], MODELS[2], MODELS[0]))
     if ceiling is not None and base is not None and ours is not None and ceiling > base:
         yield (
-            f"A judge who knows the raters' taste prefers the liked answer in {percent(ceiling)}: of the way there from the "
+            f"A judge who knows the simulated raters' taste prefers the liked answer in {percent(ceiling)}: of the way there from the "
             f"untrained model the candidate has gone {percent((ours - base) / (ceiling - base))}."
         )
 

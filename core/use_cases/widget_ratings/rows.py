@@ -7,19 +7,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from core.dataset import Snapshot, read_rows, write_snapshot
+from core.dataset import Snapshot, write_snapshot
 from core.errors import DataError
 from core.files import digest
-from core.held_out import split_of
 from core.store.engine import connection
 from core.store.rewarded import one_moment
 from core.store.votes import KEPT_NOTES, Asked, Votes, counted, kinds, uncounted
 from core.use_case import Progress
 from core.use_cases.widget_ratings.config import Problem, WidgetRatingsConfig
+from core.use_cases.widget_ratings.divided import divided
 from core.use_cases.widget_ratings.prompts import END, data_line, fixture_prompt, widget_answer, widget_prompt
 
 NAME = "widget_ratings"
 FEW, SPLIT, ALONE = "too few votes", "votes disagree", "the only look that its widget has"
+SEVERAL_LINES = "answer of several lines"
 Row = dict[str, Any]
 Place = tuple[str | None, str | None, str | None]
 """A scenario, a widget and its size."""
@@ -97,7 +98,7 @@ def _rows(
                 key = (problem, votes.scenario or "", prompt)
                 asking = askings.setdefault(key, Asking(problem, prompt, votes))
                 asking.count(answer, votes)
-    rows = [_row(config, asking) for _, asking in sorted(askings.items())]
+    rows = [_row(asking) for _, asking in sorted(askings.items())]
     names = Counter(row["id"] for row in rows)
     for row in rows:
         alone = names[row["id"]] == 1
@@ -121,7 +122,10 @@ def _views(
 ) -> Iterator[tuple[Problem, str, str]]:
     """What an entry's thumbs are votes on: an answer in words, or a widget, and how it looks."""
     if votes.response is not None:
-        yield "text", votes.prompt or votes.question, votes.response
+        if END in votes.response.strip():
+            skipped[SEVERAL_LINES] += 1
+        else:
+            yield "text", votes.prompt or votes.question, votes.response.strip()
         return
     widget = votes.widget or ""
     sizes = sorted({size for _, sizes in known.values() for size in sizes})
@@ -131,24 +135,20 @@ def _views(
         widget_answer(widget, votes.size),
     )
     looks = known[widget][0]
-    if votes.fixture is None or len(looks) < 2:
-        skipped[ALONE] += votes.fixture is not None
-        return
-    yield (
-        "fixture",
-        fixture_prompt(votes.question, data[_place(votes)], widget, votes.size, looks),
-        votes.fixture,
-    )
+    if votes.fixture is not None and len(looks) > 1:
+        prompt = fixture_prompt(votes.question, data[_place(votes)], widget, votes.size, looks)
+        yield "fixture", prompt, votes.fixture
+    elif votes.fixture is not None:
+        skipped[ALONE] += 1
 
 
-def _row(config: WidgetRatingsConfig, asking: Asking) -> Row:
+def _row(asking: Asking) -> Row:
     of = asking.of
     chosen = f"{of.widget}/{of.size}" if asking.problem == "fixture" else asking.problem
     return {
         "id": f"{of.question_id}/{chosen}",
         "prompt": asking.prompt,
         "answers": [asking.answers[text].as_row(text) for text in _shuffled(of.question_id, asking.answers)],
-        "split": split_of(of.scenario or of.question_id, config.held_out, config.validation),
         "problem": asking.problem,
         "question_id": of.question_id,
         "scenario": of.scenario,
@@ -165,7 +165,7 @@ def _shuffled(question: str, answers: Mapping[str, Any]) -> list[str]:
 def reward(config: WidgetRatingsConfig, votes: Snapshot, folder: Path, progress: Progress) -> Snapshot:
     """Prompts as groups: 1 for an answer that its raters like, -1 for one that they don't, none that they are divided on."""
     skipped: Counter[str] = Counter(votes.skipped)
-    rows = (scored(config, row, skipped) for row in read_rows(votes))
+    rows = (scored(config, row, skipped) for row in divided(config, votes, skipped))
     groups = (row for row in rows if row["completions"])
     snapshot = write_snapshot(
         folder, "rewards", groups, skipped=skipped, parents=(votes.sha256,), notes=votes.notes

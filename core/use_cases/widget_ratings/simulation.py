@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import product
+from itertools import cycle, islice, product
 from random import Random
 from typing import Any
 
@@ -47,12 +47,16 @@ class Question:
 def questions(settings: SimulationSettings) -> Iterator[Question]:
     """Every scenario's questions: the first so many of the plant's, each time the same."""
     for scenario in list(SCENARIOS)[: settings.scenarios]:
-        rng = Random(digest("questions", settings.seed, scenario))  # noqa: S311  (a simulation)
-        asked = list(product(ASKED, MOODS))
-        rng.shuffle(asked)
-        for number in range(settings.questions):
-            intent, mood = asked[number % len(asked)]
-            yield _question(f"{scenario}-{number:03d}", scenario, intent, mood, rng)
+        yield from islice(asked_in(scenario, settings.seed), settings.questions)
+
+
+def asked_in(scenario: str, seed: int) -> Iterator[Question]:
+    """A scenario's questions without end."""
+    rng = Random(digest("questions", seed, scenario))  # noqa: S311  (a simulation)
+    asked = list(product(ASKED, MOODS))
+    rng.shuffle(asked)
+    for number, (intent, mood) in enumerate(cycle(asked)):
+        yield _question(f"{scenario}-{number:03d}", scenario, intent, mood, rng)
 
 
 def entry_rows(settings: SimulationSettings) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from core.given_rows import given_rows
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 from core.use_cases.widget_ratings.contest import pairs_of, replay
 from core.use_cases.widget_ratings.exam import NO_PAIR, TRAINED_ON, exam
-from core.use_cases.widget_ratings.groups import LONG_ANSWER, TESTED, TOO_LONG, groups
+from core.use_cases.widget_ratings.groups import LONG_ANSWER, TOO_LONG
 
 
 def configured(**changes):
@@ -48,21 +48,6 @@ def test_what_is_too_long_is_left_out_of_the_contest_and_counted(tmp_path, smoll
     assert [pair.row["id"] for pair in pairs_of(configured(), rewards, skipped)] == ["good"]
     assert skipped == {TOO_LONG: 1, LONG_ANSWER: 3}
     assert [prompt["prompt"] for prompt in replay(configured(), rewards)] == ["Which? kpi\n"] * 2
-
-
-def test_what_the_contest_is_about_is_not_trained_on_under_another_name(tmp_path):
-    """A question stands in a scenario that is held out as well, or two questions read the same."""
-    known = {"question": "q", "scenario": "ovens"}
-    rows = [
-        stored("q", prompt="Which widget?"),
-        stored("q2", prompt="Which widget?", split="train"),
-        stored("q3", prompt="Which one, for ovens?", split="validation") | {"metadata": known},
-        stored("q4", prompt="Which look?", split="train"),
-    ]
-    rewards = write_snapshot(tmp_path / "rows", "rewards", rows)
-    found = groups(configured(), "dpo", rewards, tmp_path / "dpo")
-    assert [row["id"] for row in read_rows(found)] == ["q", "q4"]
-    assert found.skipped == {TESTED: 2}
 
 
 def examined(tmp_path, lines):

@@ -14,9 +14,10 @@ from core.store.rating_feedback import add_feedback
 from core.store.ratings import ingest_entries, ingest_ratings
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 from core.use_cases.widget_ratings.contest import TRUE_TASTE, _scripted, _scripts, pairs_of
+from core.use_cases.widget_ratings.divided import CROSSED
 from core.use_cases.widget_ratings.gathering import gather
-from core.use_cases.widget_ratings.groups import TESTED, groups, is_paired
-from core.use_cases.widget_ratings.rows import ALONE, FEW, SPLIT, _shuffled, collect, reward
+from core.use_cases.widget_ratings.groups import groups, is_paired
+from core.use_cases.widget_ratings.rows import ALONE, FEW, SEVERAL_LINES, SPLIT, _shuffled, collect, reward
 from core.use_cases.widget_ratings.simulation import UNSURE
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -182,26 +183,35 @@ def test_words_are_rated_as_they_are(database, tmp_path):
 
 
 def test_a_question_of_several_scenarios_has_a_row_in_each(database, tmp_path):
-    """Each with a name and a side of its own, and none of what is trained on is held out."""
+    """Each with a name of its own; where they are for different things, only those stay that are for the same as the question."""
     entries = [
-        entry(f"{scenario}-{widget}", widget, scenario=scenario)
-        for scenario in ("pumps", "boilers")
+        entry(f"{scenario}-{widget}", widget, scenario=scenario, question_id="q1")
+        for scenario in ("pumps", "chillers", "boilers")
         for widget in ("kpi", "trend")
     ]
     rated(
         entries,
         [(each["entry_id"], "ann", "up" if each["widget"] == "kpi" else "down", {}) for each in entries],
     )
-    config = configured(problems=["widget"])
-    rewards, rows = made(config, tmp_path)
-    assert len(rows) == 2
+    rewards, rows = made(configured(problems=["widget"]), tmp_path)
     assert {row["metadata"]["scenario"]: row["split"] for row in rows.values()} == {
         "pumps": "train",
-        "boilers": "test",
+        "chillers": "train",
     }
-    found = groups(config, "dpo", rewards, tmp_path / "dpo")
-    assert [row["split"] for row in read_rows(found)] == ["test"]
-    assert found.skipped == {TESTED: 1}
+    assert rewards.skipped[CROSSED] == 1
+
+
+def test_answers_of_several_lines_are_left_out(database, tmp_path):
+    """A model's answer ends with its line: what can't be written whole is not learnt from, and counted."""
+    said = {"short": "It runs.", "ends": "It stopped.\n", "long": "It runs.\nSince noon."}
+    rated(
+        [{"entry_id": name, "prompt": "How is it?", "response": text} for name, text in said.items()],
+        [(name, "a", "up" if name == "short" else "down", {}) for name in said],
+    )
+    rewards, rows = made(configured(), tmp_path)
+    (row,) = rows.values()
+    assert sorted(row["completions"]) == ["It runs.\n", "It stopped.\n"]
+    assert rewards.skipped == {SEVERAL_LINES: 1}
 
 
 def test_nobody_rated_anything(database, tmp_path):
@@ -234,6 +244,7 @@ def test_the_simulated_raters_like_what_they_are_said_to_like(database, tmp_path
     }
     assert accuracy[TRUE_TASTE] > 0.85
     assert 0.3 < accuracy["most liked elsewhere"] < accuracy[TRUE_TASTE]
+    assert TRUE_TASTE not in _scripts(configured(simulation__raters=0), rewards)
 
 
 def test_people_alone_rate_what_the_simulation_shows(database):
