@@ -6,6 +6,7 @@ unasked.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -35,9 +36,15 @@ REFUSED = {413: "oversize", 422: "bad_json"}
 
 
 def recording_app(
-    source: str, redact: Redact | None = None, experiments: Experiments | None = None
+    source: str,
+    redact: Redact | None = None,
+    experiments: Experiments | None = None,
+    overrides: dict[str, Any] | None = None,
 ) -> FastAPI:
-    """The endpoint of one app; what it takes lies under the name of its source."""
+    """The endpoint of one app; what it takes lies under the name of its source.
+
+    `overrides` are those by which its ratings are learnt from. Raises: ConfigError.
+    """
 
     @asynccontextmanager
     async def recording(app: FastAPI) -> AsyncIterator[None]:
@@ -52,7 +59,7 @@ def recording_app(
     app.post("/decisions/{external_id:path}/feedback", status_code=ACCEPTED)(record_feedback)
     app.post("/ratings")(record_rating)
     app.get("/models/{use_case}/{slot}")(model_in_use)
-    serve_status(app, source)
+    serve_status(app, source, overrides)
     serve_assignments(app, experiments or Experiments())
     return app
 
@@ -107,6 +114,17 @@ def _imported(path: str) -> Redact:
     return function
 
 
+def _overrides(words: str | None) -> dict[str, Any] | None:
+    """Settings by dotted key. Raises: ConfigError."""
+    try:
+        found = json.loads(words) if words else None
+    except ValueError:
+        found = words
+    if found is not None and not isinstance(found, dict):
+        raise ConfigError(f'--overrides {words} is no JSON object: write {{"online.enabled": true}}')
+    return found
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m apps.recording", description=__doc__)
@@ -118,11 +136,16 @@ def main() -> int:
     parser.add_argument(
         "--experiments", type=Path, help="a YAML file of experiments, for GET /assignment", metavar="FILE"
     )
+    parser.add_argument(
+        "--overrides",
+        help="the settings of the deployment that learns from the ratings, as it has them, for GET /status",
+        metavar="JSON",
+    )
     asked = parser.parse_args()
     try:
         redact = _imported(asked.redact) if asked.redact else None
         experiments = load_experiments(asked.experiments) if asked.experiments else None
-        app = recording_app(asked.source, redact, experiments)
+        app = recording_app(asked.source, redact, experiments, _overrides(asked.overrides))
         with suppress(StoreError):  # what is recorded waits for the store
             migrate()
         listening = listen(asked.port)

@@ -131,6 +131,8 @@ class UseCase:
     collected snapshot holds. None where rows follow from the settings."""
     line: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     """A row of one of its groups as the apps' own exports have it."""
+    too_few: Callable[[Any, Method, Snapshot], str | None] | None = None
+    """Why a method's rows are not worth a training, where they can be too few for one."""
     exam: Callable[[Any, Snapshot, Path], Snapshot] | None = None
     """The rows of a file that a person gives, as held-out rows of its contest."""
     choices: bool = False

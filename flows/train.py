@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
+from prefect.states import Completed
 
 from core.checkpoint import Checkpoint
+from core.dataset import Snapshot
+from core.run import Run
 from core.training.config import Method
 from core.use_cases import Preset, UseCaseName, use_case_named
 from flows.parameters import checked
@@ -28,7 +31,7 @@ def train(  # noqa: PLR0917  (a form's fields)
     overrides: dict[str, Any] | None = None,
     start: str | None = None,
     rows: str | None = None,
-) -> Checkpoint:
+) -> Checkpoint | State[None]:
     """Train one method, and do before it what it needs; or train it on the rows of a file.
 
     Args:
@@ -49,6 +52,13 @@ def train(  # noqa: PLR0917  (a form's fields)
         if imitates_first:
             begin = train_stage(run, "sft", snapshot(run, "sft", rewards))
         groups = snapshot(run, algorithm, rewards)
+        if lacking := _too_few(run, algorithm, record_of(groups)):
+            report(run, ending=f"not enough data: {lacking}")
+            return Completed(message=f"not enough data: {lacking}")
     checkpoint = train_stage(run, algorithm, groups, start=begin)
     report(run)
     return record_of(checkpoint)
+
+
+def _too_few(run: Run, method: Method, groups: Snapshot) -> str | None:
+    return run.use_case.too_few and run.use_case.too_few(run.config, method, groups)

@@ -5,12 +5,15 @@ from typing import Any, cast
 from prefect import State, flow
 from prefect.states import Completed
 
+from core.dataset import Snapshot
 from core.errors import BusyError
 from core.promotion import Promotion
 from core.run import Run
 from core.training.config import Method
 from core.use_cases import Preset
 from core.use_cases.widget_ratings.config import WidgetRatingsConfig
+from core.use_cases.widget_ratings.contest import held_out_pairs, too_few_held_out
+from core.use_cases.widget_ratings.groups import too_few
 from flows.improve import improve
 from flows.parameters import checked
 from tasks.collect import collect
@@ -46,8 +49,7 @@ def widget_ratings(
         with alone(run):
             return _learn(run, dry_run=dry_run, now=now)
     except BusyError as error:
-        report(run)
-        return Completed(message=f"already running: {error}")
+        return _ended(run, f"already running: {error}")
 
 
 def _learn(run: Run, *, dry_run: bool, now: bool) -> Promotion | State[None]:
@@ -56,23 +58,37 @@ def _learn(run: Run, *, dry_run: bool, now: bool) -> Promotion | State[None]:
         gather(run)
     found = status(run, config.online)
     if not (found.should_retrain or now or dry_run):
-        report(run)
-        return Completed(message=f"nothing to do yet: {found.reason}")
+        return _ended(run, f"nothing to do yet: {found.reason}")
     if not dry_run:
         claim(run)
-    rewards = reward(run, collect(run))
+    rewards = record_of(reward(run, collect(run)))
     pairs = record_of(snapshot(run, "dpo", rewards))
     alone_ones = record_of(snapshot(run, "kto", rewards))
-    counts = f"{pairs.notes['pairs']:,} pairs to train on, {alone_ones.counts.get('train', 0):,} prompts without one"
+    counts, lacking = _enough(config, pairs, alone_ones, rewards)
     if dry_run:
-        report(run)
-        return Completed(message=f"dry run: {counts}")
-    enough = config.min_samples
-    if pairs.notes["pairs"] < enough:
-        report(run)
-        return Completed(message=f"not enough data: {counts}, of at least {enough:,} pairs (min_samples)")
-    leftovers = config.leftovers and alone_ones.counts.get("train", 0) >= enough
+        return _ended(run, f"dry run: {counts}")
+    if lacking:
+        return _ended(run, f"not enough data: {lacking} ({counts})")
+    leftovers = config.leftovers and not too_few(config, "kto", alone_ones)
     methods: tuple[Method, ...] = ("dpo", "kto") if leftovers else ("dpo",)
     promotion = improve(run, rewards, methods)
     use(run)
     return promotion
+
+
+def _enough(
+    config: WidgetRatingsConfig, pairs: Snapshot, alone_ones: Snapshot, rewards: Snapshot
+) -> tuple[str, str | None]:
+    """How much there is to train on and to test by; and what is lacking, before anything is trained."""
+    tested, _ = held_out_pairs(config, rewards)
+    counts = (
+        f"{pairs.notes['pairs']:,} pairs to train on, {alone_ones.counts.get('train', 0):,} prompts without one, "
+        f"{len(tested):,} held-out pairs"
+    )
+    return counts, too_few(config, "dpo", pairs) or too_few_held_out(tested)
+
+
+def _ended(run: Run, why: str) -> State[None]:
+    """A run that goes no further is complete, and its report says why."""
+    report(run, ending=why)
+    return Completed(message=why)

@@ -10,7 +10,9 @@ from prefect.runtime import flow_run
 import core.trajectory_run
 from core.accounting import Accounting
 from core.errors import ConfigError
+from core.files import write_json
 from core.reports.gathered import gathered_report, tables_report
+from core.reports.story import GATHERED
 from core.reward import RewardSpec
 from core.run import Run
 from core.store.ledger import LedgerWork, open_ledger
@@ -28,7 +30,9 @@ def gather(run: Run) -> Accounting:
     """Bring what is new or changed at the source into the store; what became of every row."""
     if run.use_case.gather is None:
         raise ConfigError(f"{run.use_case.name} has no rows in the store: nothing is gathered for it")
-    return run.use_case.gather(run.config, run.id, progress("gather"))
+    gathered = run.use_case.gather(run.config, run.id, progress("gather"))
+    write_json(run.folder / GATHERED, gathered.model_dump(mode="json"))
+    return gathered
 
 
 @task(name="report", **RETRIES)

@@ -25,12 +25,13 @@ def report(
     evaluation: Evaluation | None = None,
     promotion: Promotion | None = None,
     failure: str | None = None,
+    ending: str | None = None,
 ) -> str:
     """Write the run's report as a file and show the same in the UI; a part of a run does not end it.
 
-    `failure` is what ended the run before it was done.
+    `failure` is what ended the run before it was done, `ending` why one that did not fail went no further.
     """
-    story = read_story(run, evaluation, promotion, failure)
+    story = read_story(run, evaluation, promotion, failure, ending)
     text = run_report(run, story)
     path = text.write(run.folder / "report.md")
     create_markdown_artifact(
@@ -41,7 +42,7 @@ def report(
         {
             "verdict": str(evaluation.verdict) if evaluation else None,
             "promoted": promotion.promoted if promotion else None,
-            "reason": failure or _reason(evaluation, promotion) or text.title,
+            "reason": failure or ending or _reason(evaluation, promotion) or text.title,
             "report": str(path),
             "candidate": promotion.candidate if promotion else None,
             "seconds": story.seconds,

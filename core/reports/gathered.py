@@ -32,13 +32,20 @@ def tables_report(title: str, rows: Mapping[str, Accounting], found: Statistics,
     report = Report(f"{title}: {total.written:,} of {total.read:,} rows from '{source}' are new or changed")
     for name, ends in rows.items():
         report.add(heading(f"What became of {name}"), table(("end", "rows"), _ends(ends)))
-    report.add(
-        bullets(f"{reason}: {EXPLAINED[reason]}" for reason in total.quarantined if reason in EXPLAINED),
-        f"Quarantined rows lie in `overnight.quarantine`, as they came, under the source `{source}`."
-        if total.quarantined
-        else "",
-    )
+    report.add(*_explained(total), f"They lie under the source `{source}`." if total.quarantined else "")
     return report.add(heading(there_is), found.sentence, table(found.columns, found.lines()))
+
+
+def became_of(rows: Accounting) -> tuple[str, ...]:
+    """What became of every row that was read."""
+    return table(("end", "rows"), _ends(rows)), *_explained(rows)
+
+
+def _explained(rows: Accounting) -> tuple[str, ...]:
+    return (
+        bullets(f"{reason}: {EXPLAINED[reason]}" for reason in rows.quarantined if reason in EXPLAINED),
+        "Quarantined rows are kept as they came in `overnight.quarantine`." if rows.quarantined else "",
+    )
 
 
 def _ends(rows: Accounting) -> list[tuple[str, int]]:

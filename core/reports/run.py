@@ -9,6 +9,7 @@ from core.evaluation import Verdict
 from core.held_out import SPLITS
 from core.reports.contest import evaluation_section
 from core.reports.figures import Curve, loss_curve, reward_curve
+from core.reports.gathered import became_of
 from core.reports.markdown import Report, bold, bullets, byte_size, duration, heading, picture, table
 from core.reports.release import release_section
 from core.reports.story import Story
@@ -22,6 +23,8 @@ def run_report(run: Run, story: Story) -> Report:
     report.add(*_verdict(story))
     if story.evaluation is not None:
         report.add(*evaluation_section(story.evaluation))
+    if story.gathered is not None:
+        report.add(heading("What came in"), *became_of(story.gathered))
     report.add(*run.use_case.sections(run.config, story))
     for method, curves in story.curves.items():
         target = run.use_case.loss_targets.get(method)
@@ -44,14 +47,16 @@ def _reached(story: Story) -> str:
         return "promoted" if story.promotion.promoted else f"incumbent kept ({story.promotion.verdict})"
     if story.evaluation is not None:
         return str(story.evaluation.verdict)
-    return ", ".join(story.seconds) or "nothing ran"
+    return (story.ending or "").partition(": ")[0] or ", ".join(story.seconds) or "nothing ran"
 
 
 def _verdict(story: Story) -> Iterable[str]:
-    """What ended the run, and why a better model was not promoted; everything else the verdict itself says."""
+    """What ended the run early, and why a better model was not promoted; everything else the verdict itself says."""
     promotion = story.promotion
     if story.failure is not None:
         yield bold(f"Failed: {story.failure}")
+    if story.ending is not None:
+        yield bold(f"{story.ending[0].upper()}{story.ending[1:]}")
     if promotion is not None and promotion.verdict == Verdict.BETTER and not promotion.promoted:
         yield bold(promotion.reason)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.accounting import Accounting
 from core.checkpoint import Checkpoint
 from core.dataset import Snapshot
 from core.evaluation import Contest, Evaluation
@@ -11,6 +12,9 @@ from core.exporting.results import Release
 from core.promotion import Promotion
 from core.run import Run, Stage
 from core.training.progress import TrainingProgress, read_progress
+
+GATHERED = "gathered.json"
+"""In a run's folder: what became of the rows that it brought into the store."""
 
 
 @dataclass(slots=True)
@@ -28,8 +32,12 @@ class Story:
     evaluation: Evaluation | None = None
     release: Release | None = None
     promotion: Promotion | None = None
+    gathered: Accounting | None = None
+    """What became of the rows that it brought into the store."""
     failure: str | None = None
     """What ended the run before it was done."""
+    ending: str | None = None
+    """Why a run that did not fail went no further."""
 
 
 def read_story(
@@ -37,9 +45,12 @@ def read_story(
     evaluation: Evaluation | None = None,
     promotion: Promotion | None = None,
     failure: str | None = None,
+    ending: str | None = None,
 ) -> Story:
     """Everything the run's stages left behind."""
-    story = Story(evaluation=evaluation, promotion=promotion, failure=failure)
+    story = Story(evaluation=evaluation, promotion=promotion, failure=failure, ending=ending)
+    if (gathered := run.folder / GATHERED).is_file():
+        story.gathered = Accounting.model_validate_json(gathered.read_text(encoding="utf-8"))
     links = sorted(
         (link for link in run.folder.iterdir() if link.is_symlink()), key=lambda link: link.lstat().st_mtime
     )

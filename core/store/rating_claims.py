@@ -13,8 +13,11 @@ CLAIM = """
 """
 USE = "UPDATE overnight.ratings SET used_at = now() WHERE source = %s AND claimed_by = %s AND used_at IS NULL"
 FOUND = """
-    SELECT count(*), count(*) FILTER (WHERE used_at IS NULL), max(used_at), min(rated_at) FILTER (WHERE used_at IS NULL)
-    FROM overnight.ratings WHERE source = %s
+    SELECT count(*), count(*) FILTER (WHERE used_at IS NULL), count(*) FILTER (WHERE used_at IS NULL AND failed.id IS NOT NULL),
+        greatest(max(used_at), max(failed.finished_at) FILTER (WHERE used_at IS NULL)),
+        min(rated_at) FILTER (WHERE used_at IS NULL)
+    FROM overnight.ratings LEFT JOIN overnight.runs failed ON failed.id = claimed_by AND failed.status = 'failed'
+    WHERE source = %s
 """
 
 
@@ -35,11 +38,14 @@ class OnlineStatus(Record):
     ratings: int
     buffer_size: int
     """New ratings: no run has learnt from them."""
+    failed: int
+    """Of these, which a run took that failed: alone they are no reason to try again at once."""
     min_samples: int
+    enabled: bool
     should_retrain: bool
     reason: str
     last_run: datetime | None
-    """When a run had last learnt from ratings."""
+    """When a run had last learnt from ratings, or had failed to."""
     next_check: datetime | None
     """When any new rating will be enough; None while there is none."""
 
@@ -48,17 +54,25 @@ def online_status(source: str, settings: OnlineSettings, now: datetime | None = 
     """Whether a source's ratings are worth a training. Raises: StoreError."""
     moment = now or datetime.now(UTC)
     with connection() as held:
-        ratings, new, last, oldest = held.execute(FOUND, (source,)).fetchone() or (0, 0, None, None)
+        ratings, new, failed, last, oldest = held.execute(FOUND, (source,)).fetchone() or (
+            0,
+            0,
+            0,
+            None,
+            None,
+        )
     due = None if not new else (last or oldest) + timedelta(hours=settings.retrain_interval_hours)
-    many = new >= settings.min_samples_to_retrain
+    many = new - failed >= settings.min_samples_to_retrain
     late = due is not None and moment >= due
     return OnlineStatus(
         source=source,
         ratings=ratings,
         buffer_size=new,
+        failed=failed,
         min_samples=settings.min_samples_to_retrain,
+        enabled=settings.enabled,
         should_retrain=settings.enabled and (many or late),
-        reason=_reason(settings, new, many=many, late=late),
+        reason=_reason(settings, new, failed, many=many, late=late),
         last_run=last,
         next_check=due,
     )
@@ -81,14 +95,17 @@ def use(source: str, run_id: str) -> int:
         return held.execute(USE, (source, run_id)).rowcount
 
 
-def _reason(settings: OnlineSettings, new: int, *, many: bool, late: bool) -> str:
+def _reason(settings: OnlineSettings, new: int, failed: int, *, many: bool, late: bool) -> str:
     if not settings.enabled:
         return "online learning is switched off (online.enabled)"
+    there_are = f"{new:,} new ratings" + (
+        f" ({failed:,} of them were taken by a run that failed)" if failed else ""
+    )
     if many:
-        return f"{new:,} new ratings, of at least {settings.min_samples_to_retrain:,}"
+        return f"{there_are}, of at least {settings.min_samples_to_retrain:,}"
     if late:
-        return f"{new:,} new ratings, and {settings.retrain_interval_hours:g} hours have passed"
+        return f"{there_are}, and {settings.retrain_interval_hours:g} hours have passed"
     return (
-        f"{new:,} new ratings, of at least {settings.min_samples_to_retrain:,}, or any after "
+        f"{there_are}, of at least {settings.min_samples_to_retrain:,}, or any after "
         f"{settings.retrain_interval_hours:g} hours"
     )

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.config import load_config
 from core.store.engine import connection
-from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 from core.value import LARGEST
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +26,9 @@ REDACT = (
 )
 
 
+SWITCHED_ON = '{"online.enabled": true, "online.min_samples_to_retrain": 1}'
+
+
 class Endpoint:
     """The running endpoint, and a client that knows HTTP and nothing else."""
 
@@ -37,7 +38,19 @@ class Endpoint:
             f"import sys; sys.path.append({str(folder)!r}); from apps.recording import main; sys.exit(main())"
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, "--source", "js", "--port", "0", "--redact", "ours:redact"],
+            [
+                sys.executable,
+                "-c",
+                code,
+                "--source",
+                "js",
+                "--port",
+                "0",
+                "--redact",
+                "ours:redact",
+                "--overrides",
+                SWITCHED_ON,
+            ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
@@ -121,9 +134,7 @@ def test_anybody_here_asks_whether_it_is_time_to_learn(endpoint):
     status, told = endpoint.call("GET", "/status?preset=demo")
     assert status == 200
     assert (told["source"], told["ratings"], told["buffer_size"], told["last_run"]) == ("js", 1, 1, None)
-    settings = load_config(WidgetRatingsConfig, "widget_ratings", "demo").online
-    assert told["min_samples"] == settings.min_samples_to_retrain
-    assert told["should_retrain"] is False
+    assert (told["min_samples"], told["enabled"], told["should_retrain"]) == (1, True, True)
     assert told["next_check"] is not None
     status, told = endpoint.call("GET", "/status?preset=tune")
     assert (status, told["detail"][:21]) == (404, "unknown preset 'tune'")

@@ -1,6 +1,7 @@
 """Thumbs become a model that chooses what people like, again and again, and each new rating counts as new once."""
 
 import json
+import re
 
 import pytest
 
@@ -10,6 +11,7 @@ from core.store.lease import lease
 from core.store.rating_claims import OnlineSettings, online_status
 from flows.collect import collect
 from flows.evaluate import evaluate_model
+from flows.train import train
 from flows.widget_ratings import widget_ratings
 
 pytestmark = pytest.mark.slow
@@ -94,10 +96,26 @@ def test_pairs_alone_or_too_few_of_them_train_nothing(home, database, prefect_se
     assert dry.is_completed()
     assert dry.message.startswith("dry run: ")
     assert "pairs to train on" in dry.message
+    report = report_of(home, dry)
+    assert report.startswith(f"# Widget ratings: dry run\n\n**Dry run: {dry.message.partition(': ')[2]}**")
+    assert "## What came in\n\n| end | rows |" in report
+    assert f"They make {dry.message.split()[2]} pairs to train on, at most 1 of a prompt." in report
     assert asked("SELECT count(*) FROM overnight.ratings WHERE claimed_by IS NOT NULL") == [(0,)]
     lacking = widget_ratings("demo", few | {"min_samples": 10_000}, return_state=True)
     assert lacking.is_completed()
     assert lacking.message.startswith("not enough data: ")
+    untested = widget_ratings("demo", few | {"held_out": 0.001}, return_state=True)
+    assert untested.message.startswith(
+        "not enough data: 0 held-out pairs, of fewer than 2 questions: collect"
+    )
+    assert report_of(home, untested).startswith(
+        "# Widget ratings: not enough data\n\n**Not enough data: 0 held-out"
+    )
+    for algorithm, what in (("dpo", "pairs"), ("kto", "prompts without a pair")):
+        by_hand = train("widget_ratings", algorithm, "demo", few | {"min_samples": 9999}, return_state=True)
+        assert re.fullmatch(
+            rf"not enough data: \d+ {what} to train on, of at least 9,999 \(min_samples\)", by_hand.message
+        )
     assert asked("SELECT count(*) FROM overnight.checkpoints") == [(0,)]
     assert asked("SELECT DISTINCT status FROM overnight.runs") == [("completed",)]
 

@@ -5,7 +5,7 @@ from core.use_cases.widget_ratings.config import WidgetRatingsConfig
 from core.use_cases.widget_ratings.contest import contest, replay
 from core.use_cases.widget_ratings.exam import exam
 from core.use_cases.widget_ratings.gathering import gather, known_until, statistics
-from core.use_cases.widget_ratings.groups import groups
+from core.use_cases.widget_ratings.groups import groups, too_few
 from core.use_cases.widget_ratings.report import sections
 from core.use_cases.widget_ratings.rows import NAME, collect, reward
 
@@ -16,6 +16,7 @@ WIDGET_RATINGS = UseCase(
     collect=collect,
     reward=reward,
     groups=groups,
+    too_few=too_few,
     contest=contest,
     replay=replay,
     sections=sections,

@@ -57,13 +57,9 @@ def contest(
     """
     if rows is None:
         raise DataError("a contest of ratings needs the rewards that hold them: run that stage first")
-    skipped: Counter[str] = Counter()
-    pairs = list(islice(pairs_of(config, rows, skipped), config.contest.pairs))
-    if len({pair.row["metadata"]["question"] for pair in pairs}) < FEWEST:
-        raise DataError(
-            f"{rows.path} holds {len(pairs)} held-out pairs, of fewer than {FEWEST} questions{_left_out(skipped)}: collect more "
-            "ratings, or raise held_out"
-        )
+    pairs, skipped = held_out_pairs(config, rows)
+    if lacking := too_few_held_out(pairs):
+        raise DataError(f"{rows.path}: {lacking}{_left_out(skipped)}")
     dtype = entrants[MODELS[0]].notes.get("dtype", "auto")
     distinct = {entrant.sha256: (name, entrant) for name, entrant in reversed(list(entrants.items()))}
     read: dict[str, Floats] = {}
@@ -114,6 +110,23 @@ def pairs_of(config: WidgetRatingsConfig, rows: Snapshot, skipped: Counter[str])
         found = [Pair(row, chosen, rejected) for chosen, rejected in product(liked, disliked)]
         found.sort(key=lambda pair: digest("pair", pair.name))
         yield from found[: config.contest.pairs_a_prompt]
+
+
+def held_out_pairs(config: WidgetRatingsConfig, rows: Snapshot) -> tuple[list[Pair], Counter[str]]:
+    """Those that everybody is asked about; and what was left out, by reason."""
+    skipped: Counter[str] = Counter()
+    return list(islice(pairs_of(config, rows, skipped), config.contest.pairs)), skipped
+
+
+def too_few_held_out(pairs: Sequence[Pair]) -> str | None:
+    """Why there is nothing to judge a model by, or None."""
+    questions = {pair.row["metadata"]["question"] for pair in pairs}
+    if len(questions) >= FEWEST:
+        return None
+    return (
+        f"{len(pairs)} held-out pairs, of fewer than {FEWEST} questions: collect ratings of more questions and scenarios, or "
+        "raise held_out"
+    )
 
 
 def _read(

@@ -29,6 +29,16 @@ def groups(config: WidgetRatingsConfig, method: Method, rewards: Snapshot, folde
     )
 
 
+def too_few(config: WidgetRatingsConfig, method: Method, made: Snapshot) -> str | None:
+    """Why a method's rows are not worth a training, or None."""
+    counted = method == "dpo"
+    found = int(made.notes["pairs"]) if counted else made.counts.get(TRAIN, 0)
+    what = "pairs" if counted else "prompts without a pair"
+    if found >= config.min_samples:
+        return None
+    return f"{found:,} {what} to train on, of at least {config.min_samples:,} (min_samples)"
+
+
 def _counted(config: WidgetRatingsConfig, rows: Iterator[Row], counts: dict[str, int]) -> Iterator[Row]:
     """The rows, and in `counts` what those to train on hold."""
     for row in rows:

@@ -26,6 +26,8 @@ def _votes(config: WidgetRatingsConfig, story: Story) -> Iterator[str]:
         f"{counts.get(TEST, 0):,} for the contest, of other scenarios or questions)."
     )
     yield bullets(f"{reason}: {count:,}" for reason, count in rewards.skipped.items())
+    if (made := story.snapshots.get("snapshot-dpo")) is not None:
+        yield f"They make {made.notes['pairs']:,} pairs to train on, at most {config.dpo.max_pairs or 'all'} of a prompt."
 
 
 def _preferences(contest: Contest | None) -> Iterator[str]:
