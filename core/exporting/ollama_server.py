@@ -22,6 +22,7 @@ from core.files import file_digest
 LATEST = "latest"
 _GONE = 404
 _PASSING = (502, 503, 504)
+_ABSENT = (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout)
 _TOKENS = 8
 _SHOWN = 5
 """Alternatives to the first token that are asked for."""
@@ -46,7 +47,7 @@ class OllamaServer:
         """Whether anything listens there."""
         try:
             self._client.list()
-        except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout):
+        except _ABSENT:
             return False
         except (ollama.ResponseError, httpx.HTTPError, ValueError, TypeError):
             return True  # the next call says what is wrong
@@ -138,7 +139,12 @@ class OllamaServer:
     def _translated(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (ConnectionError, httpx.TransportError) as error:
+        except _ABSENT as error:
+            raise ServiceError(
+                f"no Ollama answers at {self.url}, which was to {what} ({one_line(error)}): start it, or correct "
+                "release.ollama.url or OLLAMA_HOST"
+            ) from error
+        except httpx.TransportError as error:
             raise ServiceError(
                 f"Ollama at {self.url} broke off when it was to {what} ({one_line(error)}): look at its log, or raise "
                 "release.ollama.timeout_s"

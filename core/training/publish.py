@@ -65,6 +65,8 @@ def _copy_adapter(source: Path, target: Path, base_model: str) -> None:
 
 def _ending(spec: TrainingSpec, best: Best, total_steps: int, criterion: str) -> str:
     """Which weights were kept, and why."""
+    if not best.metrics:
+        return f"kept step {best.step} of {total_steps}, the last: there are no held-out rows to choose by"
     if best.step > 0:
         return f"kept step {best.step} of {total_steps}, by held-out {criterion}"
     start = spec.start.label if spec.start else "the untrained model"

@@ -242,6 +242,7 @@ def test_what_was_left_out_is_noted_by_reason(tmp_path, tiny, spec_of, settings_
     trained = train_here(spec_of(tiny, snapshot, tmp_path / "run", settings_of["grpo"](epochs=1)))
     assert trained.notes["dropped"] == {"equal rewards": 1, "longer than the context": 1}
     assert "1 groups to train on, 0 held out, 2 left out" in trained.notes["said"]
+    assert trained.notes["said"][-1].endswith(", the last: there are no held-out rows to choose by")
 
 
 def test_training_in_its_own_process_reports_and_is_not_done_twice(
