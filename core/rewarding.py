@@ -5,21 +5,21 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from core.config import load_config
-from core.errors import BusyError, SourceError
+from core.errors import BusyError, ConfigError, SourceError
 from core.files import data_folder, digest, make_folder
 from core.record import Record
-from core.reports.rewards import LedgerStory, NewRows
+from core.reports.rewards import SHOWN, LedgerStory, NewRows
 from core.reward import RewardSpec
 from core.reward_drift import drifts
 from core.run import code_revision
 from core.store.backfill import backfill
 from core.store.ledger import Told
-from core.store.ledger_state import status_counts, unused_rows, version_change
+from core.store.ledger_state import model_counts, status_counts, unused_rows, version_change
 from core.store.migrate import migrate
-from core.store.nights import reward_night
+from core.store.nights import Night, reward_night, reward_part
 from core.store.registry import record_run
 from core.store.reward_page import source_of
-from core.use_case import Progress, UseCase
+from core.use_case import Progress, UseCase, UseCaseConfig
 
 BEGINNING = date(1970, 1, 1)
 """Before every decision."""
@@ -118,6 +118,24 @@ def night_story(run: RewardRun, use_case: str, moment: Moment, told: Told | None
         return f"{use_case}: already running: {error}"
     if night is None:
         return f"{use_case}: the night of {moment.night} is done already"
+    return _story(use_case, spec, night)
+
+
+def part_of_night(
+    run_id: str, use_case: UseCase, config: UseCaseConfig, night: date, told: Told | None = None
+) -> LedgerStory:
+    """Compute the rewards of a run's own source on the way, and what there is to tell: they belong to the night as well.
+
+    Raises: ConfigError where there are none, and as `core.store.nights.reward_part`.
+    """
+    if use_case.rewards is None or use_case.known_until is None or use_case.rows_of is None:
+        raise ConfigError(f"{use_case.name} keeps no rewards in the store")
+    spec, source, as_of = use_case.rewards(config), use_case.rows_of(config), use_case.known_until(config)
+    made = reward_part(use_case.name, spec, night, as_of, run_id=run_id, rows_of=source, told=told)
+    return _story(use_case.name, spec, made)
+
+
+def _story(use_case: str, spec: RewardSpec, night: Night) -> LedgerStory:
     return LedgerStory(
         use_case=use_case,
         version=spec.version,
@@ -128,6 +146,7 @@ def night_story(run: RewardRun, use_case: str, moment: Moment, told: Told | None
         before=night.before,
         drifts=drifts(night.strata, night.before),
         counts=status_counts(night.spec),
+        models=model_counts(night.spec, SHOWN),
         unused=unused_rows(source_of(use_case)),
         changes=version_change(use_case, night.spec) if night.first else (),
     )
@@ -160,6 +179,7 @@ def backfill_story(
         stale_snapshots=filled.work.stale_snapshots,
         strata=filled.work.strata,
         counts=status_counts(filled.spec),
+        models=model_counts(filled.spec, SHOWN),
         unused=unused_rows(source_of(use_case)),
         changes=version_change(use_case, filled.spec),
         days=filled.before,

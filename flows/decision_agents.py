@@ -35,7 +35,7 @@ def decision_agents(
     run = open_run("decision_agents", preset, overrides, trains=("sft", "ppo"))
     gathered, worth = gather(run), rewards(run)
     parts = [_teach(run.of(agent.lower())) for agent in agents or AgentType]
-    report_night(run, {"decisions": gathered, "rewards": worth.accounting}, parts)
+    report_night(run, gathered, worth, parts)
     if failed := [part for part in parts if part.ended == "failed"]:
         raise TrainingError("; ".join(f"{part.slot}: {part.reason}" for part in failed))
     return parts

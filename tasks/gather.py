@@ -1,6 +1,7 @@
 """What apps logged, brought into the store, and what it was worth."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import task
@@ -12,13 +13,14 @@ from core.accounting import Accounting
 from core.errors import ConfigError
 from core.files import write_json
 from core.reports.gathered import gathered_report, tables_report
+from core.reports.rewards import LedgerStory
 from core.reports.story import GATHERED
-from core.reward import RewardSpec
+from core.rewarding import moment_of, part_of_night
 from core.run import Run
-from core.store.ledger import LedgerWork, open_ledger
 from core.store.registry import finish_run
 from core.trajectory_run import TrajectoryRun, trajectories_of
 from core.use_case import Progress
+from tasks.open import scheduled_moment
 from tasks.stage import RETRIES, may_pass_or_free, progress
 
 GATHERED_KEY = "overnight-training-data"
@@ -70,16 +72,10 @@ def report_trajectories(run: TrajectoryRun, gathered: Mapping[str, Accounting]) 
 
 
 @task(name="rewards", **RETRIES | {"retry_condition_fn": may_pass_or_free})
-def rewards(run: Run) -> LedgerWork:
-    """Bring the rewards of the run's source up to what is known now."""
-    spec, known_until, rows_of = run.use_case.rewards, run.use_case.known_until, run.use_case.rows_of
-    if spec is None or known_until is None or rows_of is None:
-        raise ConfigError(f"{run.use_case.name} keeps no rewards in the store")
-    wanted: RewardSpec = spec(run.config)
-    show = progress("rewards")
-    moment, source = known_until(run.config), rows_of(run.config)
-    with open_ledger(run.use_case.name, wanted, moment, run_id=run.id, rows_of=source) as ledger:
-        return ledger.compute(lambda so_far: _tell(so_far, show))
+def rewards(run: Run) -> LedgerStory:
+    """Bring the rewards of the run's source up to what is known now, as a part of this night's."""
+    show, night = progress("rewards"), moment_of(scheduled_moment(), datetime.now(UTC)).night
+    return part_of_night(run.id, run.use_case, run.config, night, lambda so_far: _tell(so_far, show))
 
 
 def _tell(so_far: Accounting, show: Progress) -> None:

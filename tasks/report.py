@@ -1,6 +1,6 @@
 """What a person reads in the morning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -10,6 +10,7 @@ from core.evaluation import Evaluation
 from core.files import write_json
 from core.promotion import Promotion
 from core.reports.night import Part, night_report
+from core.reports.rewards import LedgerStory
 from core.reports.run import run_report
 from core.reports.story import read_story
 from core.run import Run
@@ -59,9 +60,9 @@ def _reason(evaluation: Evaluation | None, promotion: Promotion | None) -> str |
 
 
 @task(name="report", **RETRIES)
-def report_night(run: Run, rows: Mapping[str, Accounting], parts: Sequence[Part]) -> str:
-    """Write what became of every agent as a file and show the same in the UI."""
-    text = night_report(run, rows, parts)
+def report_night(run: Run, gathered: Accounting, worth: LedgerStory, parts: Sequence[Part]) -> str:
+    """Write what became of the decisions, of their rewards and of every agent as a file and show the same in the UI."""
+    text = night_report(run, gathered, worth, parts)
     path = text.write(run.folder / "report.md")
     create_markdown_artifact(text.text(), key=REPORT_KEY, description=text.title)
     failed = any(part.ended == "failed" for part in parts)

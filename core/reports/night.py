@@ -9,6 +9,7 @@ from core.accounting import Accounting
 from core.evaluation import Evaluation
 from core.record import Record
 from core.reports.markdown import Report, bullets, heading, percent, table
+from core.reports.rewards import LedgerStory, ledger_sections
 from core.run import Run
 
 AGENT_COLUMNS = ("agent", "ended", "candidate", "incumbent", "difference", "interval")
@@ -24,8 +25,8 @@ class Part(Record):
     reason: str
 
 
-def night_report(run: Run, rows: Mapping[str, Accounting], parts: Sequence[Part]) -> Report:
-    """The whole night, the agents first; `rows` is what became of rows, by what they were."""
+def night_report(run: Run, gathered: Accounting, worth: LedgerStory, parts: Sequence[Part]) -> Report:
+    """The whole night, the agents first, then what became of the decisions that were read, and of their rewards."""
     promoted = sum(part.ended == "promoted" for part in parts)
     report = Report(f"{run.use_case.title}: {promoted} of {len(parts)} models promoted")
     report.add(
@@ -35,7 +36,10 @@ def night_report(run: Run, rows: Mapping[str, Accounting], parts: Sequence[Part]
     )
     report.add(
         heading("Rows"),
-        table(ROW_COLUMNS, ((what, *_accounted(these)) for what, these in rows.items())),
+        table(
+            ROW_COLUMNS, [("decisions", *_accounted(gathered)), ("rewards", *_accounted(worth.accounting))]
+        ),
+        *ledger_sections(worth),
     )
     return report.add(
         heading("What ran"),

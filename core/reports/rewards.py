@@ -1,6 +1,7 @@
 """The report of a night's rewards, and of a backfill: what was computed, what is different, what was left out."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC
 
 from core.accounting import Accounting
 from core.record import Record
@@ -8,10 +9,10 @@ from core.reports.distributions import Panel, distributions
 from core.reports.markdown import Report, bold, bullets, heading, percent, picture, table
 from core.reward_drift import Drift
 from core.reward_moments import Stratum
-from core.store.ledger_state import Day, StatusCount, Unused, VersionChange
+from core.store.ledger_state import Day, ModelCount, StatusCount, Unused, VersionChange
 
 SHOWN = 40
-"""Lines of a table of drifts or days."""
+"""Lines of a table of drifts, days or models."""
 
 
 class NewRows(Record):
@@ -34,6 +35,7 @@ class LedgerStory(Record):
     before: Mapping[str, Stratum] = {}
     drifts: Sequence[Drift] = ()
     counts: Sequence[StatusCount]
+    models: Sequence[ModelCount]
     unused: Sequence[Unused]
     changes: Sequence[VersionChange] = ()
     days: Sequence[Day] = ()
@@ -53,10 +55,15 @@ def ledger_report(
         report.add(heading(f"{rows.use_case}: new at the source"))
         report.add(_ends("what became of the rows that were read", rows.accounting))
     for story in stories:
-        report.add(heading(f"{story.use_case}, rewards {story.version}: {story.title}"))
-        report.add(*_accounting(story), *_days(story), *_counts(story), *_changes(story))
-        report.add(*_drifts(story), *_distributions(story), *_unused(story))
+        report.add(*ledger_sections(story))
     return report
+
+
+def ledger_sections(story: LedgerStory) -> Iterable[str]:
+    """One use case's part of a report."""
+    yield heading(f"{story.use_case}, rewards {story.version}: {story.title}")
+    for part in (_accounting, _days, _counts, _models, _changes, _drifts, _distributions, _unused):
+        yield from part(story)
 
 
 def _accounting(story: LedgerStory) -> Iterable[str]:
@@ -107,6 +114,25 @@ def _counts(story: LedgerStory) -> Iterable[str]:
                 count.mean_normalized,
             )
             for count in story.counts
+        ],
+    )
+
+
+def _models(story: LedgerStory) -> Iterable[str]:
+    yield heading("By the model that decided", 3)
+    yield table(
+        ("agent type", "model", "rewards", "confirmed", "corrected or overridden", "mean", "last decision"),
+        [
+            (
+                one.agent_type,
+                one.model_version,
+                one.decisions,
+                percent(one.confirmed / one.decisions),
+                percent(one.refused / one.decisions),
+                one.mean_total,
+                f"{one.last.astimezone(UTC):%Y-%m-%d %H:%M}",
+            )
+            for one in story.models
         ],
     )
 

@@ -23,8 +23,6 @@ from core.store.stale import mark_stale
 
 Told = Callable[[Accounting], None]
 """Called after each page with what became of all decisions so far."""
-Kept = Callable[[psycopg.Connection, Mapping[str, Stratum]], None]
-"""Called in each page's transaction with the strata of all rewards so far."""
 
 
 class LedgerWork(Record):
@@ -35,6 +33,10 @@ class LedgerWork(Record):
     """Of the rewards that were computed, by agent type."""
     stale_snapshots: int = 0
     """Snapshots that were made of rewards which are others now."""
+
+
+Kept = Callable[[psycopg.Connection, LedgerWork], None]
+"""Called in each page's transaction with what was done so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class OpenLedger:
                     stale_snapshots=work.stale_snapshots + mark_stale(held, self.ledger.spec, page.changed),
                 )
                 if kept is not None:
-                    kept(held, work.strata)
+                    kept(held, work)
             last = page.last
             if told is not None:
                 told(work.accounting)

@@ -24,6 +24,21 @@ class StatusCount(Record):
     mean_normalized: float | None
 
 
+class ModelCount(Record):
+    """Rewards of the decisions that one model made; means are of those that are known."""
+
+    agent_type: str
+    model_version: str
+    decisions: int
+    confirmed: int
+    """That the user agreed with."""
+    refused: int
+    """Corrected or overridden by the user."""
+    mean_total: float | None
+    last: datetime
+    """When it decided last."""
+
+
 class Unused(Record):
     """What is in quarantine for one reason, and one of the rows."""
 
@@ -66,6 +81,22 @@ def status_counts(spec: int) -> list[StatusCount]:
             StatusCount(agent_type=agent, status=status, count=count, mean_normalized=mean)
             for agent, status, count, mean in held.execute(query, (NOTHING, spec))
         ]
+
+
+def model_counts(spec: int, most: int) -> list[ModelCount]:
+    """Rewards by one version by the model that decided, those that decided last first, at most so many. Raises: StoreError."""
+    query = """
+        SELECT d.agent_type, d.model_version, count(*), count(*) FILTER (WHERE d.feedback = 'CONFIRMED'),
+            count(*) FILTER (WHERE d.feedback IN ('CORRECTED', 'OVERRIDDEN')), avg(r.total), max(d.created_at)
+        FROM overnight.rewards r JOIN overnight.decisions d ON d.number = r.subject
+        WHERE r.spec = %s GROUP BY 1, 2 ORDER BY 7 DESC, 1, 2 LIMIT %s
+    """
+    with connection() as held:
+        rows = held.execute(query, (spec, most)).fetchall()
+    return [
+        ModelCount.model_validate(dict(zip(ModelCount.model_fields, row, strict=True)))
+        for row in sorted(rows, key=lambda row: row[0])
+    ]
 
 
 def unused_rows(source: str) -> list[Unused]:

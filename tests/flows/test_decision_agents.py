@@ -44,6 +44,10 @@ def test_a_night_of_two_agents(home, database, prefect_server, tiny_llama):
     report = (folder / "report.md").read_text()
     assert "| filer | kept |" in report
     assert "| decisions | 320 | 320 | 0 | none | none |" in report
+    assert "## decision_agents, rewards demo: the night of" in report
+    assert "| FILER | final |" in report
+    assert "### Components" in report
+    assert "### By the model that decided" in report
     for slot in told:
         assert f"Decisions of {slot.upper()}" in (folder / slot / "report.md").read_text()
     with connection() as held:

@@ -278,7 +278,7 @@ def test_what_is_not_there_can_be_neither_served_nor_brought_back(ollama, settin
 def test_a_server_that_is_gone_when_the_name_moves_is_said(settings, made, home):
     """That may pass, so a task tries it again."""
     gone = settings.model_copy(update={"url": f"http://127.0.0.1:{free_port()}"})
-    with pytest.raises(ServiceError, match="no Ollama answers at .*: start it"):
+    with pytest.raises(ServiceError, match=r"no Ollama answers at .*: start it"):
         deploy(gone, NAME, "agent:x")
 
 

@@ -1,13 +1,13 @@
 """The report of the reward ledger says what a person has to know, in few lines."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from core.accounting import Accounting
 from core.reports.rewards import LedgerStory, ledger_report
 from core.reward import Reward
 from core.reward_drift import drifts
 from core.reward_moments import Moments
-from core.store.ledger_state import Day, StatusCount, Unused, VersionChange
+from core.store.ledger_state import Day, ModelCount, StatusCount, Unused, VersionChange
 
 
 def strata(values, status="final"):
@@ -31,6 +31,17 @@ def story(**change):
         before=then,
         drifts=drifts(now, then),
         counts=[StatusCount(agent_type="STORER", status="final", count=250, mean_normalized=0.5)],
+        models=[
+            ModelCount(
+                agent_type="STORER",
+                model_version="base",
+                decisions=4,
+                confirmed=3,
+                refused=1,
+                mean_total=0.25,
+                last=datetime(2026, 11, 1, 12, tzinfo=UTC),
+            )
+        ],
         unused=[Unused(reason="bad_component", count=1, example="app x: no number")],
     ).model_copy(update=change)
 
@@ -45,6 +56,7 @@ def test_a_night_is_told():
         "| quarantined: bad_component | 1 |",
         "**2 snapshots were made of rewards that are others now: make them again**",
         "| STORER | final | 250 | 50 | 0.5 |",
+        "| STORER | base | 4 | 75.0 % | 25.0 % | 0.25 | 2026-11-01 12:00 |",
         "**look at STORER (total), STORER found**",
         "**STORER**: late missed in 100.0 %",
         "![STORER: found](data:image/png;base64,",

@@ -9,8 +9,8 @@ from core.reward import RewardSpec
 from core.reward_drift import TOTAL, drifts
 from core.store import reward_page
 from core.store.backfill import backfill
-from core.store.ledger_state import days_lacking, status_counts, version_change
-from core.store.nights import reward_night
+from core.store.ledger_state import days_lacking, model_counts, status_counts, version_change
+from core.store.nights import reward_night, reward_part
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 FIRST = date(2026, 11, 1)
@@ -60,9 +60,42 @@ def test_a_night_that_broke_off_has_lost_no_figure(desk, decision, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         night(1, told=broken)
     found = night(1, late=True)
-    assert found.work.accounting == Accounting(read=2, written=2)
+    assert found.work.accounting == Accounting(read=6, written=6)
     assert found.strata["FILER"].statuses == {"final": 6}
     assert found.strata["FILER"].total.count == 6
+
+
+def test_a_part_of_a_night_belongs_to_it(desk, decision):
+    """The rewards of one source are computed on the way: whichever nights are done, and the night is still to be done."""
+    desk(decision(1), decision(2))
+    assert night(5).work.accounting.written == 2
+    desk(decision(3), decision(4))
+    for day, written in ((3, 2), (6, 0)):
+        as_of = datetime(2026, 11, day, 23, tzinfo=UTC)
+        found = reward_part("desk", SPEC, as_of.date(), as_of, run_id="run", rows_of="app")
+        assert found.work.accounting.written == written
+    assert found.before["FILER"].statuses == {"final": 4}
+    assert night(6, late=True) is not None
+
+
+def test_models_are_told_apart_by_what_their_decisions_were_worth(desk, decision):
+    """Those that decided last, by agent type; of a decision without a reward nothing is told."""
+    said = {
+        "m1": ("CONFIRMED", "CORRECTED", "IGNORED"),
+        "m2": ("CONFIRMED", "OVERRIDDEN"),
+        "old": ("CONFIRMED",),
+    }
+    number = 0
+    for model, feedbacks in said.items():
+        for feedback in feedbacks:
+            number += 1
+            at = AT - timedelta(days=9) if model == "old" else AT
+            desk(decision(number, model_version=model, feedback=feedback, created_at=at))
+    spec = night(2).spec
+    desk(decision(number + 1, model_version="m3"))
+    found = [(one.model_version, one.decisions, one.confirmed, one.refused) for one in model_counts(spec, 2)]
+    assert found == [("m1", 3, 1, 1), ("m2", 2, 1, 1)]
+    assert [one.model_version for one in model_counts(spec, 9)] == ["m1", "m2", "old"]
 
 
 def test_what_is_different_is_seen(desk, decision):
