@@ -8,11 +8,14 @@ from enum import StrEnum
 from typing import Any
 
 from core.document import Unreadable, document
+from core.files import digest
 from core.value import AHEAD, LARGEST, LONGEST_ID, moment, text
 
 NOBODY = "somebody"
 """Who rated where it was not noted."""
 USUAL_SIZE = "normal"
+MOST_SAID = 10_000
+"""Letters of one rating's tags and notes."""
 
 
 class Thumb(StrEnum):
@@ -84,7 +87,7 @@ def read_entry(values: Mapping[str, Any]) -> Entry:
         )
     return Entry(
         entry_id=_name("entry_id", values.get("entry_id")),
-        question_id=read["question_id"] or question,
+        question_id=_question(read["question_id"], question),
         question=question,
         scenario=read["scenario"],
         widget=read["widget"],
@@ -101,15 +104,25 @@ def read_rating(values: Mapping[str, Any], now: datetime) -> Rating:
     rated_at = moment("rated_at", values.get("rated_at")) or now
     if rated_at > now + AHEAD:
         raise Unreadable("clock_skew", f"rated_at {rated_at} is in the future: set that clock")
-    return Rating(
+    rating = Rating(
         entry_id=_name("entry_id", values.get("entry_id")),
-        rater_id=text("rater_id", values.get("rater_id")) or NOBODY,
+        rater_id=_name("rater_id", text("rater_id", values.get("rater_id")) or NOBODY),
         rating=_thumb(values.get("rating")),
         rated_at=rated_at,
         tags=_tags(values.get("tags")),
         notes=text("notes", values.get("notes")) or None,
         model_version=text("model_version", values.get("model_version")) or None,
     )
+    if len(rating.tags) + len(rating.notes or "") > MOST_SAID:
+        raise Unreadable("oversize", f"its tags and notes are longer than {MOST_SAID:,} letters")
+    return rating
+
+
+def _question(name: str | None, question: str) -> str:
+    """What a question is called; without a name by its words, or by their digest where an index can't hold them."""
+    if name is not None:
+        return _name("question_id", name)
+    return question if len(question.encode()) <= LONGEST_ID else digest("question", question)
 
 
 def _thumb(value: Any) -> Thumb:

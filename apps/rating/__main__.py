@@ -30,7 +30,8 @@ def ready(source: str, data_file: Path | None) -> RatingStatistics:
     migrate()
     found = rating_statistics(source)
     if data_file is not None or (source == SIMULATED and not found.entries):
-        for _page in entry_pages(load_config(WidgetRatingsConfig, NAME, overrides={"data_file": data_file})):
+        files = {"data_file": data_file, "file_source": source}
+        for _page in entry_pages(load_config(WidgetRatingsConfig, NAME, overrides=files)):
             pass
         found = rating_statistics(source)
     if not found.entries:
@@ -44,11 +45,10 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m apps.rating", description=__doc__)
     parser.add_argument("--port", type=int, default=PORT)
-    of = parser.add_mutually_exclusive_group()
-    of.add_argument("--source", default=SIMULATED, help="whose entries; without one, the catalogue's")
-    of.add_argument("--data-file", type=Path, help="rate the entries of a JSON file", metavar="FILE")
+    parser.add_argument("--source", help="whose entries; without one, the catalogue's, or those of files")
+    parser.add_argument("--data-file", type=Path, help="rate the entries of a JSON file", metavar="FILE")
     asked = parser.parse_args()
-    source = asked.source if asked.data_file is None else FILES
+    source = asked.source or (SIMULATED if asked.data_file is None else FILES)
     try:
         found = ready(source, asked.data_file)
         listening = listen(asked.port)

@@ -49,13 +49,18 @@ def quarantine(held: psycopg.Connection, rows: Sequence[Unusable], run_id: str |
     return len(rows)
 
 
-def release(held: psycopg.Connection, source: str, external_ids: Sequence[str]) -> int:
-    """Note that rows which were unusable came again and are in use; how many that were. Raises: psycopg.Error."""
+def release(
+    held: psycopg.Connection, source: str, external_ids: Sequence[str], but_for: Sequence[str] = ()
+) -> int:
+    """Note that rows which were unusable came again and are in use; how many that were.
+
+    Those that were refused for one of the reasons `but_for` stay. Raises: psycopg.Error.
+    """
     query = """
         UPDATE overnight.quarantine SET released_at = now()
-        WHERE source = %s AND external_id = ANY (%s) AND released_at IS NULL
+        WHERE source = %s AND external_id = ANY (%s) AND reason <> ALL (%s) AND released_at IS NULL
     """
-    return held.execute(query, (source, list(external_ids))).rowcount
+    return held.execute(query, (source, [*map(_cut, external_ids)], [*but_for])).rowcount
 
 
 def _sha256(row: Unusable) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.accounting import Accounting
 from core.document import Unreadable
-from core.rating import ENTRY, ENTRY_CALLED, RATING, RATING_CALLED, read_rating
+from core.rating import ENTRY, ENTRY_CALLED, RATING, RATING_CALLED, read_entry, read_rating
 from core.store.engine import connection
 from core.store.ratings import entries_page, ratings_page
 from core.value import normalised
@@ -33,9 +33,13 @@ def add_feedback(source: str, feedback: Mapping[str, Any], *, now: datetime | No
     """
     named, moment = _named(feedback), now or datetime.now(UTC)
     read_rating(named, moment)
+    shown = {name: named.get(name) for name in ENTRY}
+    shows = any(shown[name] for name in SHOWN)
+    if shows:
+        read_entry(shown)
     with connection() as held:
-        if any(named.get(name) for name in SHOWN):
-            _need_kept(entries_page(held, source, [{name: named.get(name) for name in ENTRY}]), named)
+        if shows:
+            _need_kept(entries_page(held, source, [shown]), named)
         done = ratings_page(held, source, [named], None, moment)
         _need_kept(done, named)
     return done.written == 1

@@ -12,15 +12,18 @@ from psycopg import sql
 
 from core.accounting import Accounting
 from core.document import Unreadable
-from core.rating import ENTRY, RATING, Entry, Rating, read_entry, read_rating
+from core.rating import ENTRY, NOBODY, RATING, Entry, Rating, read_entry, read_rating
 from core.store.bulk import copy_in, staging
 from core.store.engine import connection
 from core.store.pages import letters, pages
-from core.store.quarantine import LARGEST, Unusable, quarantine, release
+from core.store.quarantine import Unusable, quarantine, release
 
 OLDER, TWICE = "older vote of the same rater", "given twice"
+WAITS, IS_ANOTHER = "unknown_entry", "duplicate_entry"
+"""Why rows are refused that no later row of the same name replaces: a vote that waits for its entry, and another entry."""
 ANOTHER = (
-    "another entry has this id: give every entry one of its own, or the other simulation a source of its own"
+    "another entry has this id: give every entry one of its own, or the other simulation a source of its own (for files "
+    "file_source)"
 )
 Read = TypeVar("Read", Entry, Rating)
 Row = Mapping[str, Any] | Unusable
@@ -28,14 +31,16 @@ ENTRY_TYPES = tuple("json" if name == "context" else "text" for name in ENTRY)
 RATING_TYPES = tuple({"tags": "jsonb", "rated_at": "timestamptz"}.get(name, "text") for name in RATING)
 
 
-def ingest_entries(source: str, rows: Iterable[Row], *, run_id: str | None = None) -> Iterator[Accounting]:
+def ingest_entries(
+    source: str, rows: Iterable[Row], *, run_id: str | None = None, refused: set[Entry] | None = None
+) -> Iterator[Accounting]:
     """Keep what was rated, page by page. An id that stands for something else already goes to quarantine.
 
-    Raises: StoreError, and the pages before are kept.
+    `refused` gets those entries. Raises: StoreError, and the pages before are kept.
     """
     for page in pages(rows, letters):
         with connection() as held:
-            done = entries_page(held, source, page, run_id)
+            done = entries_page(held, source, page, run_id, refused)
         yield done
 
 
@@ -61,6 +66,8 @@ class _Page:
     rows: Sequence[Row]
     unusable: list[Unusable]
     skipped: Counter[str]
+    of_votes: bool = False
+    """Else of entries."""
 
     def each(self, read: Callable[[Mapping[str, Any]], Read]) -> Iterator[Read]:
         """Those that can be read; the others are kept aside."""
@@ -72,7 +79,9 @@ class _Page:
                 yield read(values)
             except Unreadable as why:
                 raw = json.dumps(dict(values), default=str).encode("utf-8", "replace")
-                self.refuse(str(values.get("entry_id")), why.reason, str(why), raw)
+                name = values.get("entry_id")
+                name = vote_name(name, values.get("rater_id")) if self.of_votes else str(name)
+                self.refuse(name, why.reason, str(why), raw)
 
     def refuse(self, name: str, reason: str, detail: str, raw: bytes) -> None:
         """Keep one aside."""
@@ -83,7 +92,8 @@ class _Page:
     ) -> Accounting:
         """Quarantine what can't be used, release what can, and say what became of every row."""
         quarantine(held, self.unusable, run_id)
-        release(held, self.source, sorted({*usable} - {row.external_id for row in self.unusable}))
+        in_use = sorted({*usable} - {row.external_id for row in self.unusable})
+        release(held, self.source, in_use, but_for=(WAITS, IS_ANOTHER))
         return Accounting(
             read=len(self.rows),
             written=written,
@@ -130,8 +140,8 @@ def entries_page(
 
 
 def _came_before(held: psycopg.Connection, source: str, entries: Sequence[str]) -> list[dict[str, Any]]:
-    """The ratings that wait in quarantine for these entries: whoever gave them may not give them again."""
-    waiting = held.execute(WAITING, {"source": source, "entries": list(entries), "whole": LARGEST - 1})
+    """The ratings that wait in quarantine for these entries, taken out: whoever gave them may not give them again."""
+    waiting = held.execute(WAITING, {"source": source, "entries": list(entries), "reason": WAITS})
     return [dict(zip(RATING, json.loads(raw), strict=True)) for (raw,) in waiting]
 
 
@@ -142,7 +152,7 @@ def ratings_page(
 
     The same vote again changes nothing but its time: an older one of another kind does not outdo it then.
     """
-    page = _Page(source, rows, [], Counter())
+    page = _Page(source, rows, [], Counter(), of_votes=True)
     usable: dict[tuple[str, str], Rating] = {}
     for rating in page.each(lambda values: read_rating(values, now)):
         key = (rating.entry_id, rating.rater_id)
@@ -162,7 +172,19 @@ def ratings_page(
         written = held.execute(KEEP_RATINGS, {"source": source}).rowcount
         held.execute(SAID_AGAIN, {"source": source})
         held.execute("DROP TABLE pg_temp.votes")
-    return page.accounted(held, written if usable else 0, [name for name, _ in usable], run_id)
+    return page.accounted(held, written if usable else 0, [vote_name(*key) for key in usable], run_id)
+
+
+def vote_name(entry_id: Any, rater_id: Any) -> str:
+    """What a vote is called in quarantine: another rater's on the same entry is another."""
+    return f"{entry_id} by {rater_id or NOBODY}"
+
+
+def of_another(source: str, values: Mapping[str, Any]) -> Unusable:
+    """A vote that can't count: it was given to something else than what its entry's id stands for."""
+    raw = json.dumps(dict(values), default=str).encode("utf-8", "replace")
+    name = vote_name(values.get("entry_id"), values.get("rater_id"))
+    return Unusable(source, name, IS_ANOTHER, ANOTHER, raw)
 
 
 def _vote(rating: Rating) -> tuple[Any, ...]:
@@ -172,7 +194,7 @@ def _vote(rating: Rating) -> tuple[Any, ...]:
 def _another(page: _Page, entry: Entry) -> None:
     page.refuse(
         entry.entry_id,
-        "duplicate_entry",
+        IS_ANOTHER,
         ANOTHER,
         json.dumps(astuple(entry)).encode(),
     )
@@ -181,7 +203,7 @@ def _another(page: _Page, entry: Entry) -> None:
 def _of_nothing(page: _Page, rating: Rating) -> None:
     page.refuse(
         rating.entry_id,
-        "unknown_entry",
+        WAITS,
         "no entry has this id: import the entries first",
         json.dumps(astuple(rating), default=str).encode(),
     )
@@ -206,9 +228,9 @@ KEEP_ENTRIES = sql.SQL("""
     ON CONFLICT (source, entry_id) DO NOTHING
 """).format(columns=_listed(ENTRY))
 WAITING = """
-    SELECT raw FROM overnight.quarantine
-    WHERE source = %(source)s AND external_id = ANY (%(entries)s) AND reason = 'unknown_entry' AND released_at IS NULL
-        AND octet_length(raw) <= %(whole)s
+    UPDATE overnight.quarantine SET released_at = now()
+    WHERE source = %(source)s AND external_id = ANY (%(entries)s) AND reason = %(reason)s AND released_at IS NULL
+    RETURNING raw
 """
 UNKNOWN = """
     DELETE FROM pg_temp.votes v WHERE NOT EXISTS (

@@ -119,6 +119,8 @@ def test_a_thumb_comes_over_http(endpoint):
     status, answer = endpoint.call("POST", "/ratings", thumb | {"rating": "maybe"})
     assert (status, answer["reason"]) == (422, "unknown_rating")
     assert answer["detail"] == "rating 'maybe' is none of up, down"
+    status, answer = endpoint.call("POST", "/ratings", thumb | {"rating": "up", "widget": "kpi"})
+    assert (status, answer["detail"]) == (422, "question and prompt missing: give every entry one of them")
     status, answer = endpoint.call("POST", "/ratings", thumb | {"thumb": 1})
     assert (status, answer["reason"]) == (422, "unknown_field")
     assert query("SELECT source, rating, revision, model_version FROM overnight.ratings") == [

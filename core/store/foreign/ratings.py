@@ -1,6 +1,5 @@
 """Ratings from an app's own table into the store, with what was rated where the table says it."""
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from core.store.foreign.reading import reading
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape
 from core.store.quarantine import Unusable
-from core.store.ratings import ANOTHER, entries_page, ratings_page
+from core.store.ratings import entries_page, of_another, ratings_page
 
 ID = "rating_id"
 NEEDED = (ID, "entry_id", "rating")
@@ -72,6 +71,5 @@ def _unless_another(
         return row
     with suppress(Unreadable):  # set aside as an entry already
         if read_entry(row) in refused:
-            raw = json.dumps(dict(row), default=str).encode("utf-8", "replace")
-            return Unusable(source, str(row["entry_id"]), "duplicate_entry", ANOTHER, raw)
+            return of_another(source, row)
     return row

@@ -26,6 +26,7 @@ WIDGET_RATINGS = UseCase(
             "source",
             "data_file",
             "ratings_file",
+            "file_source",
             "problems",
             "votes",
         ),

@@ -21,7 +21,7 @@ BASELINES = ("true taste", "most liked elsewhere")
 SIMULATED = "simulation"
 """The source of ratings that the generator writes."""
 FILES = "files"
-"""The source of ratings that came in files."""
+"""The source of ratings that came in files, unless another is named."""
 
 
 class SimulationSettings(Settings):
@@ -78,6 +78,8 @@ class WidgetRatingsConfig(UseCaseConfig):
     """A JSON file with what was rated."""
     ratings_file: Path | None = None
     """A JSON file with ratings; with neither file nor source, the simulated raters' are taken."""
+    file_source: str = Field(default=FILES, min_length=1)
+    """Under which name the files' entries and ratings are kept: another simulation, whose ids mean something else, needs another."""
     rater: str = Field(default="somebody", min_length=1)
     """Whose ratings a file holds that doesn't say so."""
     simulation: SimulationSettings = SimulationSettings()
@@ -113,7 +115,7 @@ class WidgetRatingsConfig(UseCaseConfig):
         """The source whose ratings are read."""
         if self.source is not None:
             return self.source.name
-        return SIMULATED if self.is_simulated else FILES
+        return SIMULATED if self.is_simulated else self.file_source
 
     @field_validator("evaluation")
     @classmethod

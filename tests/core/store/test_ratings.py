@@ -178,3 +178,30 @@ def test_words_alone_are_an_entry(database):
     assert entered({"entry_id": "e", "prompt": "Say hello", "response": "Hello."}).written == 1
     (entry,) = stored("rated_entries")
     assert (entry["question"], entry["question_id"], entry["size"]) == ("Say hello", "Say hello", None)
+
+
+def test_a_prompt_that_no_index_holds_is_an_entry(database):
+    """Its digest names the question; a name that is given and too long is refused, as is a rater's."""
+    long = "Which of them, and why? " * 500
+    shown = {"entry_id": "e", "prompt": long, "response": "This."}
+    assert entered(shown, shown | {"entry_id": "f", "response": "That."}).written == 2
+    names = {entry["question_id"] for entry in stored("rated_entries")}
+    assert len(names) == 1
+    assert len(names.pop()) < 100
+    assert entered(ENTRY | {"question_id": long}) == Accounting(read=1, quarantined={"bad_id": 1})
+    vote = {"entry_id": "e", "rating": "up", "rated_at": AT}
+    assert rated(
+        vote, vote | {"rater_id": "r" * 5000}, vote | {"rater_id": "b", "notes": long}
+    ) == Accounting(read=3, written=1, quarantined={"bad_id": 1, "oversize": 1})
+
+
+def test_nobody_elses_vote_takes_one_out_of_quarantine(database):
+    """Nor does the entry's own row: what was refused is in use when the same rater's vote on it is."""
+    other = ENTRY | {"fixture": "gauge"}
+    assert entered(ENTRY, other).quarantined == {"duplicate_entry": 1}
+    bad = VOTE | {"rating": "meh"}
+    assert rated(bad, VOTE | {"rater_id": "bob"}).quarantined == {"unknown_rating": 1}
+    assert entered(ENTRY).unchanged == 1
+    assert set_aside() == [("e1", "duplicate_entry"), ("e1 by ann", "unknown_rating")]
+    assert rated(VOTE).written == 1
+    assert set_aside() == [("e1", "duplicate_entry")]

@@ -259,6 +259,42 @@ def test_people_alone_rate_what_the_simulation_shows(database):
     assert config.rows_of == "simulation"
 
 
+def test_votes_on_another_simulations_entries_are_not_counted(database, tmp_path):
+    """Its ids mean something else here; under a name of its own it is learnt from."""
+    files = {}
+    for name, question in (("old", "How are the pumps?"), ("new", "How are the valves?")):
+        shown = {
+            "entry_id": "e1",
+            "question_id": "q1",
+            "question": question,
+            "scenario": "kpi",
+            "fixture": "badge",
+        }
+        votes = {"e1": {"rating": "down", "rater_id": name}}
+        for kind, content in (("entries", [shown]), ("ratings", votes)):
+            path = tmp_path / f"{name}-{kind}.json"
+            path.write_text(json.dumps({kind: content}))
+        files[name] = {"data_file": str(tmp_path / f"{name}-entries.json"), "ratings_file": str(path)}
+    assert gather(configured(**files["old"]), None, nothing) == Accounting(read=2, written=2)
+    found = gather(configured(**files["new"]), None, nothing)
+    assert found == Accounting(read=2, quarantined={"duplicate_entry": 2})
+    apart = configured(**files["new"], file_source="valves")
+    assert gather(apart, None, nothing) == Accounting(read=2, written=2)
+    assert apart.rows_of == "valves"
+
+
+def test_what_the_page_gives_as_a_file_is_a_ratings_file(database, tmp_path):
+    """Of the catalogue's entries, where they lie."""
+    few = {"simulation__raters": 0, "simulation__scenarios": 2, "simulation__questions": 1}
+    assert gather(configured(**few), None, nothing).written == 2 * 96
+    path = tmp_path / "mine.json"
+    path.write_text(
+        json.dumps({"ratings": [{"entry_id": "pumps-000/kpi/hero/plain-number", "rating": "up"}]})
+    )
+    config = configured(ratings_file=str(path), file_source="simulation")
+    assert gather(config, None, nothing) == Accounting(read=1, written=1)
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_looks_that_show_other_data_answer_the_same_question(database, tmp_path, own):
     """As in the seed's files, where each look comes with numbers of its own; what all of them show is in the prompt."""
