@@ -1,4 +1,4 @@
-"""An app in another language records its decisions over HTTP: `python -m apps.recording --source desk`.
+"""An app in another language records its decisions over HTTP: `python -m apps.recording --source office`.
 
 POST /decisions, POST /decisions/{id}/feedback, POST /ratings, GET /status (of learning from ratings), GET /models/{use_case}/{slot},
 GET /assignment. It listens on this machine alone and takes `application/json` alone, which no page in a browser can send to it

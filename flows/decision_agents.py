@@ -1,6 +1,6 @@
 """The decision agents, whole: from what apps logged to five tested models."""
 
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow
 
@@ -9,6 +9,8 @@ from core.errors import OvernightError, TrainingError
 from core.reports.night import Part
 from core.run import Run
 from core.use_cases import Preset
+from core.use_cases.decision_agents.config import DecisionAgentsConfig
+from core.use_cases.decision_agents.contest import held_out, too_few
 from flows.improve import improve
 from flows.parameters import checked
 from tasks.collect import collect
@@ -49,6 +51,9 @@ def _teach(run: Run) -> Part:
         if found < enough:
             reason = f"{found} decisions to train on, of at least {enough} (enough_rows)"
             return Part(slot=run.part, ended="not enough data", reason=reason)
+        tested, _ = held_out(cast("DecisionAgentsConfig", run.config), rows)
+        if lacking := too_few(rows, tested):
+            return Part(slot=run.part, ended="not enough data", reason=lacking)
         promotion = improve(run, rows, ("sft", "ppo"))
     except OvernightError as error:
         return Part(slot=run.part, ended="failed", reason=str(error))

@@ -105,6 +105,7 @@ SESSIONS = """
     GROUP BY 1
 """
 NEWEST = f"SELECT max(d.created_at) {SCORED} {ASKED} AND {REASON} IS NULL"
+USERS = f"SELECT count(DISTINCT coalesce(d.user_id, d.session_id, d.external_id)) {SCORED} {ASKED}"
 SHARED = """
     SELECT array_agg(DISTINCT user_id) FROM overnight.decisions
     WHERE source = %(source)s AND session_id IS NOT NULL GROUP BY session_id HAVING count(DISTINCT user_id) > 1
@@ -140,6 +141,12 @@ def newest(held: psycopg.Connection, wanted: Wanted) -> datetime | None:
     """When the last of the decisions asked for was made; None where there is none. Raises: psycopg.Error."""
     row = held.execute(NEWEST, asdict(wanted)).fetchone()
     return None if row is None else row[0]
+
+
+def users(held: psycopg.Connection, wanted: Wanted) -> int:
+    """How many users' decisions there are; where none is noted, a session is a user. Raises: psycopg.Error."""
+    row = held.execute(USERS, asdict(wanted)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def together(held: psycopg.Connection, wanted: Wanted) -> dict[str, str]:

@@ -74,5 +74,9 @@ def test_an_agent_without_enough_rows_and_one_that_fails(home, database, prefect
     (part,) = decision_agents("demo", overrides, ["FILER"])
     assert part.ended == "not enough data"
     assert "of at least 10000" in part.reason
-    with pytest.raises(TrainingError, match=r"filer: .*held-out decisions of known truth"):
-        decision_agents("demo", {**overrides, "enough_rows": 8, "export.held_out": 0.001}, ["FILER"])
+    enough = {**overrides, "enough_rows": 8}
+    (part,) = decision_agents("demo", enough | {"export.held_out": 0.001}, ["FILER"])
+    assert part.ended == "not enough data"
+    assert "held-out decisions of known truth, of fewer than 2 users: collect more" in part.reason
+    with pytest.raises(TrainingError, match=r"filer: "):
+        decision_agents("demo", enough | {"sft.learning_rate": 1e30}, ["FILER"])

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from core.decision import AgentType
 from core.errors import ConfigError
 from core.evaluation import EvaluationSettings, check_names
+from core.files import digest
 from core.record import Settings
 from core.reward import RewardSpec
 from core.store.foreign.settings import SourceSettings
@@ -57,6 +58,13 @@ class DeskSettings(Settings):
     silent: float = Field(default=0.2, ge=0, lt=1)
     """Share of decisions that nobody ever says anything about."""
     seed: int = Field(default=1, ge=0)
+
+    @property
+    def source(self) -> str:
+        """Under which name its decisions are kept: another desk's have the same ids, so it has a name of its own."""
+        drawn = self.model_dump(exclude={"days"})
+        usual = type(self)().model_dump(exclude={"days"})
+        return DESK if drawn == usual else f"{DESK}-{digest(drawn)[:6]}"
 
 
 class PackageSettings(Settings):
@@ -145,7 +153,14 @@ class DecisionAgentsConfig(UseCaseConfig):
         """The source whose decisions are read."""
         if self.source is not None:
             return self.source.name
-        return DESK if self.packages is None else PACKAGES
+        return self.desk.source if self.packages is None else PACKAGES
+
+    @field_validator("source")
+    @classmethod
+    def _not_a_generators(cls, source: SourceSettings | None) -> SourceSettings | None:
+        if source is not None and (source.name in {DESK, PACKAGES} or source.name.startswith(f"{DESK}-")):
+            raise ConfigError(f"the name '{source.name}' is a generator's: give the app another")
+        return source
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ from core.held_out import TEST, TRAIN
 from core.use_case import Progress
 from core.use_cases.decision_agents.answers import END, is_same, is_valid, read_answer, score
 from core.use_cases.decision_agents.config import BASELINES, METRICS, MODELS, DecisionAgentsConfig
+from core.use_cases.decision_agents.groups import TOO_LONG
 
 AS_LOGGED, MOST_COMMON = BASELINES
 FEWEST = 2
@@ -79,12 +80,9 @@ def contest(
         raise DataError(
             "a contest of logged decisions needs the rewards that hold them: run that stage first"
         )
-    items = list(islice(items_of(rows), config.contest.items))
-    if len({item["metadata"]["person"] for item in items}) < FEWEST:
-        raise DataError(
-            f"{rows.path} holds {len(items)} held-out decisions of known truth, of fewer than {FEWEST} users: collect more, "
-            "or raise export.held_out"
-        )
+    items, skipped = held_out(config, rows)
+    if lacking := too_few(rows, items):
+        raise DataError(f"{rows.path}: {lacking}")
     dtype = entrants[MODELS[0]].notes.get("dtype", "auto")
     by_digest: dict[str, Paper] = {}
     distinct = {entrant.sha256: (name, entrant) for name, entrant in reversed(list(entrants.items()))}
@@ -96,13 +94,42 @@ def contest(
         papers[name] = marked(items, answers, 0)
     dice = {f"drawn answers, dice {seed}": marked(items, _drawn(items, rows, seed), 0) for seed in (1, 2)}
     progress(1.0, "the last answer is marked")
-    about = _about(rows)
-    return result(config, items, papers, about), result(config, items, dice, about)
+    about = _about(rows, skipped)
+    return result(config, items, papers, about, _unit(rows)), result(config, items, dice, about, _unit(rows))
 
 
-def items_of(rows: Snapshot) -> Iterator[Row]:
-    """Held-out decisions whose right answer is known, the newest first."""
-    return (row for row in read_rows(rows) if row["split"] == TEST and row["metadata"]["truth"] is not None)
+def held_out(config: DecisionAgentsConfig, rows: Snapshot) -> tuple[list[Row], Counter[str]]:
+    """The decisions that everybody is asked about; and what was left out, by reason."""
+    skipped: Counter[str] = Counter()
+    return list(islice(items_of(config, rows, skipped), config.contest.items)), skipped
+
+
+def too_few(rows: Snapshot, items: Sequence[Row]) -> str | None:
+    """Why a model can't be judged by them, or None."""
+    if len({item["metadata"]["person"] for item in items}) >= FEWEST:
+        return None
+    what = "give a file of more" if "file" in rows.notes else "collect more, or raise export.held_out"
+    return f"{len(items)} held-out decisions of known truth, of fewer than {FEWEST} {_unit(rows)}s: {what}"
+
+
+def _unit(rows: Snapshot) -> str:
+    """Whose decisions share luck: those of a user, where users are few those of a session, of a file without either each line."""
+    return str(rows.notes.get("unit", "user"))
+
+
+def items_of(config: DecisionAgentsConfig, rows: Snapshot, skipped: Counter[str]) -> Iterator[Row]:
+    """Held-out decisions whose right answer is known, the newest first. What is too long for the agent is counted."""
+    from core.language.counting import TokenCounter  # noqa: PLC0415  (torch)
+
+    counter, limits = TokenCounter(config.model), config.limits
+    for row in read_rows(rows):
+        truth = row["metadata"]["truth"]
+        if row["split"] != TEST or truth is None:
+            continue
+        if counter.at_most(row["prompt"], limits.prompt) and counter.at_most(truth + END, limits.completion):
+            yield row
+        else:
+            skipped[TOO_LONG] += 1
 
 
 def write(
@@ -138,9 +165,9 @@ def scripted(items: Sequence[Row], truths: Sequence[str]) -> dict[str, list[str]
 
 
 def result(
-    config: DecisionAgentsConfig, items: Sequence[Row], papers: Mapping[str, Paper], about: str
+    config: DecisionAgentsConfig, items: Sequence[Row], papers: Mapping[str, Paper], about: str, unit: str
 ) -> Contest:
-    """Everybody's papers as one contest; the decisions of one person share luck."""
+    """Everybody's papers as one contest; the decisions of one user, or `unit`, share luck."""
     people = {
         person: place
         for place, person in enumerate(dict.fromkeys(item["metadata"]["person"] for item in items))
@@ -152,14 +179,19 @@ def result(
         values={name: np.array([paper.values[name] for paper in papers.values()]) for name in METRICS},
         counts={name: paper.counts() for name, paper in papers.items()},
         samples={name: tuple(paper.samples) for name, paper in papers.items() if paper.samples},
-        cluster_name="user",
+        cluster_name=unit,
         design=_design(config, items, about),
     )
 
 
-def _about(rows: Snapshot) -> str:
-    """Whose decisions they are."""
-    return f"lines of {rows.notes['file']}" if "file" in rows.notes else "of users that nothing is trained on"
+def _about(rows: Snapshot, skipped: Counter[str]) -> str:
+    """Whose decisions they are, and which are not asked for."""
+    whose = (
+        f"lines of {rows.notes['file']}"
+        if "file" in rows.notes
+        else f"of {_unit(rows)}s that nothing is trained on"
+    )
+    return whose + "".join(f"; left out: {reason}: {count:,}" for reason, count in skipped.items())
 
 
 def _design(config: DecisionAgentsConfig, items: Sequence[Row], about: str) -> dict[str, str]:

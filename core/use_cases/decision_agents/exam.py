@@ -24,9 +24,9 @@ def exam(config: DecisionAgentsConfig, given: Snapshot, folder: Path) -> Snapsho
     """
     skipped: Counter[str] = Counter()
     kind = f"exam of {config.agent_type}"
-    snapshot = write_snapshot(
-        folder, kind, _questions(given, skipped), skipped=skipped, parents=(given.sha256,), notes=given.notes
-    )
+    unit = _unit(given)
+    questions, notes = _questions(given, unit, skipped), given.notes | {"unit": unit}
+    snapshot = write_snapshot(folder, kind, questions, skipped=skipped, parents=(given.sha256,), notes=notes)
     if not snapshot.counts["rows"]:
         why = ", ".join(f"{reason}: {count}" for reason, count in skipped.items())
         raise DataError(
@@ -36,7 +36,31 @@ def exam(config: DecisionAgentsConfig, given: Snapshot, folder: Path) -> Snapsho
     return snapshot
 
 
-def _questions(given: Snapshot, skipped: Counter[str]) -> Iterator[Row]:
+def _unit(given: Snapshot) -> str:
+    """Whose lines share luck: a user's, a session's where there is but one user, else each line's alone."""
+    found: dict[str, set[str]] = {"user": set(), "session": set()}
+    for row in read_rows(given):
+        for unit, names in found.items():
+            if (name := _named(row, unit)) is not None:
+                names.add(name)
+    return next((unit for unit, names in found.items() if len(names) > 1), "line")
+
+
+def _named(row: Row, unit: str) -> str | None:
+    """The user or the session that a line names."""
+    known = row["metadata"]
+    name = known.get("person") if unit == "user" else None
+    name = named_in(known, unit) if name is None else name
+    return None if name is None else str(name)
+
+
+def _whose(row: Row, unit: str) -> str:
+    """Whom a line belongs to; where it names neither, itself."""
+    units = {"user": ("user", "session"), "session": ("session",)}.get(unit, ())
+    return next((name for each in units if (name := _named(row, each)) is not None), row["id"])
+
+
+def _questions(given: Snapshot, unit: str, skipped: Counter[str]) -> Iterator[Row]:
     said = given.notes.get("split") == AS_SAID
     for row in read_rows(given):
         truth = _truth(row)
@@ -45,7 +69,7 @@ def _questions(given: Snapshot, skipped: Counter[str]) -> Iterator[Row]:
         elif truth is None:
             skipped[UNKNOWN] += 1
         else:
-            yield _question(row, truth)
+            yield _question(row, truth, unit)
 
 
 def _truth(row: Row) -> str | None:
@@ -63,11 +87,8 @@ def _feedback(metadata: Mapping[str, Any]) -> Any:
     return known.get("userFeedback")
 
 
-def _question(row: Row, truth: str) -> Row:
+def _question(row: Row, truth: str, unit: str) -> Row:
     metadata = row["metadata"]
-    whose = next(
-        (name for what in ("user", "session") if (name := named_in(metadata, what)) is not None), row["id"]
-    )
     logged_at = metadata.get("logged_at")
     return {
         "id": row["id"],
@@ -75,7 +96,7 @@ def _question(row: Row, truth: str) -> Row:
         "completions": [(row["completions"] or [truth])[0].removesuffix(END) + END],
         "split": TEST,
         "metadata": {
-            "person": str(metadata.get("person", whose)),
+            "person": _whose(row, unit),
             "logged_at": logged_at if isinstance(logged_at, str) else "",
             "truth": truth,
         },

@@ -8,7 +8,7 @@ from core.store.decisions import ingest
 from core.store.foreign.decisions import import_decisions
 from core.store.training_statistics import TrainingStatistics, training_statistics
 from core.use_case import Progress
-from core.use_cases.decision_agents.config import DESK, PACKAGES, DecisionAgentsConfig
+from core.use_cases.decision_agents.config import PACKAGES, DecisionAgentsConfig
 from core.use_cases.decision_agents.desk import NO_DAY, desk_rows, end_of
 from core.use_cases.decision_agents.packages import package_rows
 
@@ -51,4 +51,4 @@ def _pages(config: DecisionAgentsConfig, run_id: str | None) -> Iterator[Account
     if config.packages is not None:
         rows = package_rows(config.packages, (end - timedelta(days=1)).date())
         return ingest(PACKAGES, rows, run_id=run_id, now=end)
-    return ingest(DESK, desk_rows(config.desk, end), run_id=run_id, now=end)
+    return ingest(config.rows_of, desk_rows(config.desk, end), run_id=run_id, now=end)

@@ -71,12 +71,18 @@ def _why_not(row: Row, method: Method) -> str:
 
 
 def _accepted(row: Row) -> Row | None:
-    """The decision as its user wants it: confirmed as it was, or with the correction as the answer."""
-    truth = row["metadata"]["truth"]
+    """The decision as its user wants it: confirmed as it was, or with the correction as the answer.
+
+    What the logged action was worth, and how sure its model was, says nothing of a correction.
+    """
+    known = row["metadata"]
+    truth = known["truth"]
     if truth is None:
         return None
     rest = {name: value for name, value in row.items() if name not in {"rewards", "behaviour"}}
-    return rest | {"completions": [truth + END], "weights": [1.0]}
+    if row["completions"] != [truth + END]:
+        known = known | {"total": None, "confidence": None, "logged": known["logged"] | {"truth": truth}}
+    return rest | {"completions": [truth + END], "weights": [1.0], "metadata": known}
 
 
 def _rewarded(row: Row) -> Row | None:

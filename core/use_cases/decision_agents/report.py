@@ -17,12 +17,13 @@ def _decisions(config: DecisionAgentsConfig, story: Story) -> Iterator[str]:
     collected = story.snapshots.get("collect")
     if collected is None:
         return
-    counts, left_out = collected.counts, collected.skipped
+    counts, left_out, unit = collected.counts, collected.skipped, collected.notes.get("unit", "user")
     yield heading(f"Decisions of {config.agent_type}")
     yield (
         f"Read from the source `{config.rows_of}`, rewards of version `{config.rewards.version}`: "
         f"{counts['rows'] + sum(left_out.values()):,} decisions, of which {counts['rows']:,} are asked for "
-        f"({counts.get('train', 0):,} of users that may be trained on, {counts.get('test', 0):,} held out)."
+        f"({counts.get('train', 0):,} of {unit}s that may be trained on, {counts.get('validation', 0):,} of {unit}s by which the best "
+        f"checkpoint is chosen, {counts.get('test', 0):,} of {unit}s for the contest)."
     )
     yield bullets(f"{reason}: {count:,}" for reason, count in left_out.items())
 

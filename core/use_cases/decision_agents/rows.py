@@ -13,7 +13,17 @@ from core.errors import DataError
 from core.held_out import TEST, split_of
 from core.store.current import policy_versions
 from core.store.engine import connection
-from core.store.rewarded import Rewarded, Wanted, known_spec, left_out, newest, one_moment, rewarded, together
+from core.store.rewarded import (
+    Rewarded,
+    Wanted,
+    known_spec,
+    left_out,
+    newest,
+    one_moment,
+    rewarded,
+    together,
+    users,
+)
 from core.store.subjects import record_subjects
 from core.use_case import Progress
 from core.use_cases.decision_agents.answers import END, action_text, truth_of
@@ -22,6 +32,8 @@ from core.use_cases.decision_agents.desk import end_of
 from core.use_cases.decision_agents.prompts import render
 
 NAME = "decision_agents"
+FEWEST = 5
+"""Users below which one of them would be too much to hold out: then it is sessions."""
 NEITHER = "too early to be held out, or too late to be trained on"
 Row = dict[str, Any]
 
@@ -38,14 +50,15 @@ def collect(config: DecisionAgentsConfig, folder: Path, progress: Progress) -> S
         asked = wanted(config, spec)
         skipped = left_out(held, asked)
         last = newest(held, asked) if config.export.test_days else None
-        sides = _sides(config, together(held, asked), last)
+        people = together(held, asked) if users(held, asked) >= FEWEST else None
+        sides = _sides(config, people, last)
         lines = (line(config, decision, versions, sides) for decision in rewarded(held, asked))
         snapshot = write_snapshot(
             folder,
             "decisions",
             map(_encoded, _on_a_side(lines, skipped)),
             skipped=skipped,
-            notes={"agent_type": config.agent_type, "source": asked.source, "spec": spec},
+            notes={"agent_type": config.agent_type, "source": asked.source, "spec": spec, "unit": sides.unit},
         )
     if not snapshot.counts["rows"]:
         raise nothing_there(config, skipped)
@@ -59,10 +72,22 @@ class Sides:
 
     held_out: float
     validation: float = 0.0
-    people: Mapping[str, str] = field(default_factory=dict)
-    """Users who count as one, since they share sessions."""
+    people: Mapping[str, str] | None = field(default_factory=dict)
+    """Users who count as one, since they share sessions; None where users are so few that sessions lie on a side each."""
     since: datetime | None = None
     """Only decisions from then on are held out, and only those before are trained on."""
+
+    @property
+    def unit(self) -> str:
+        """What lies on one side as a whole."""
+        return "session" if self.people is None else "user"
+
+    def person(self, decision: Rewarded, session: str) -> str:
+        """Whom, or what, a decision belongs to."""
+        if self.people is None:
+            return session
+        person = decision.person or session
+        return self.people.get(person, person)
 
     def of(self, person: str, at: datetime) -> str:
         """train, validation, test, or neither: of a user who is held out before that, or of another since."""
@@ -72,7 +97,7 @@ class Sides:
         return NEITHER
 
 
-def _sides(config: DecisionAgentsConfig, people: Mapping[str, str], last: datetime | None) -> Sides:
+def _sides(config: DecisionAgentsConfig, people: Mapping[str, str] | None, last: datetime | None) -> Sides:
     days = config.export.test_days
     since = None if days is None or last is None else last - timedelta(days=days)
     return Sides(config.export.held_out, config.export.validation, people, since)
@@ -125,8 +150,7 @@ def line(config: DecisionAgentsConfig, decision: Rewarded, versions: Mapping[str
     truth = truth_of(decision.action, decision.feedback, decision.correction)
     done = action_text(decision.action)
     session = decision.session_id or decision.external_id
-    person = decision.person or session
-    person = sides.people.get(person, person)
+    person = sides.person(decision, session)
     return {
         "completion": done,
         "confidence": decision.confidence,

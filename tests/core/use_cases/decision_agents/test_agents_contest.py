@@ -17,6 +17,7 @@ from core.language.testing import tiny_language_model
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 from core.use_cases.decision_agents.contest import Paper, contest
 from core.use_cases.decision_agents.exam import TRAINED_ON, UNKNOWN, exam
+from core.use_cases.decision_agents.groups import TOO_LONG
 
 
 @pytest.fixture
@@ -86,11 +87,24 @@ def test_everybody_answers_the_same_decisions(config, checkpoint, tmp_path):
     json.dumps(found, allow_nan=False)
 
 
+def test_what_an_agent_may_not_write_is_not_asked_for(config, checkpoint, tmp_path):
+    """A right answer, or a prompt, beyond the agent's limits is left out as it is in training, and counted."""
+    long = {"opus": "A", "reason": "so " * 600}
+    rows = [row(n, {"opus": "A"}, {"opus": "A"}) for n in range(4)] + [row(4, {"opus": "A"}, long)]
+    rows.append(row(5, {"opus": "A"}, {"opus": "A"}) | {"prompt": "word " * 3000})
+    rewards = write_snapshot(tmp_path / "rows", "rewards", rows)
+    played, _ = contest(
+        config, rewards, dict.fromkeys(("candidate", "incumbent", "untrained"), checkpoint), nothing
+    )
+    assert played.items == ("d0", "d1", "d2", "d3")
+    assert played.design["decisions"].endswith(f"; left out: {TOO_LONG}: 2")
+
+
 def test_one_users_decisions_are_no_contest(config, checkpoint, tmp_path):
     """Nothing could be said of another."""
     rewards = write_snapshot(tmp_path / "rows", "rewards", [row(0, {}, {}), row(1, {}, {})])
     with pytest.raises(
-        DataError, match=r"holds 2 held-out decisions of known truth, of fewer than 2 users: collect more"
+        DataError, match=r"2 held-out decisions of known truth, of fewer than 2 users: collect more"
     ):
         contest(config, rewards, {"candidate": checkpoint}, nothing)
 
@@ -115,6 +129,7 @@ def test_a_paper_is_marked(text, accuracy, score, invalid):
 
 
 def examined(config, lines, tmp_path: Path):
+    tmp_path.mkdir(exist_ok=True)
     file = tmp_path / "lines.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     given = given_rows(file, file_digest(file), tmp_path / "given")
@@ -149,6 +164,25 @@ def test_lines_of_an_app_are_questions_where_the_answer_is_known(config, tmp_pat
         DataError, match=r"lines.jsonl has no line to test a model on \(right answer unknown: 1\)"
     ):
         examined(config, [app_line(2, "IGNORED")], tmp_path)
+
+
+def test_a_file_of_one_user_is_a_test_too(config, checkpoint, tmp_path):
+    """Its sessions share luck, and where it names none each line has its own; one line alone is told what to do."""
+    entrants = dict.fromkeys(("candidate", "incumbent", "untrained"), checkpoint)
+    sessions = ("s1", "s1", "s2", "s2")
+    for names, unit, clusters in ((sessions, "session", [0, 0, 1, 1]), ((None,) * 4, "line", [0, 1, 2, 3])):
+        lines = []
+        for number, name in enumerate(names):
+            one = app_line(number, "CONFIRMED")
+            lines.append(one | {"metadata": one["metadata"] | {"userId": "ann", "sessionId": name}})
+        found, _ = examined(config, lines, tmp_path / unit)
+        played, _ = contest(config, found, entrants, nothing)
+        assert (played.cluster_name, played.clusters_I.tolist()) == (unit, clusters)
+    found, _ = examined(config, lines[:1], tmp_path / "one")
+    with pytest.raises(
+        DataError, match="1 held-out decisions of known truth, of fewer than 2 lines: give a file of more"
+    ):
+        contest(config, found, entrants, nothing)
 
 
 def test_a_file_of_both_splits_is_tested_on_its_held_out_rows(config, tmp_path):

@@ -9,17 +9,17 @@ import pytest
 
 from core.config import load_config
 from core.dataset import read_rows
-from core.errors import DataError
+from core.errors import ConfigError, DataError
 from core.store.decisions import ingest
 from core.store.engine import connection
 from core.store.ledger import open_ledger
 from core.store.registry import record_run, record_snapshot
-from core.use_cases.decision_agents.config import DESK, DecisionAgentsConfig
+from core.use_cases.decision_agents.config import DecisionAgentsConfig
 from core.use_cases.decision_agents.desk import desk_rows, end_of
 from core.use_cases.decision_agents.desk_rules import RULES
 from core.use_cases.decision_agents.gathering import gather
 from core.use_cases.decision_agents.groups import INCOMPLETE, KNOWN, NO_ANSWER, NO_TRUTH, TWICE, groups
-from core.use_cases.decision_agents.rows import collect, remember, reward, split_of
+from core.use_cases.decision_agents.rows import app_line, collect, remember, reward, split_of
 
 DAY = date(2026, 11, 9)
 
@@ -57,6 +57,22 @@ def test_a_day_is_the_same_whenever_it_is_asked_for():
     assert first != list(desk_rows(desk.model_copy(update={"seed": 2}), end_of(DAY)))
     assert len(first) == desk.decisions * desk.days * len(RULES)
     assert all(row["created_at"] <= row["updated_at"] <= end_of(DAY) for row in first)
+
+
+def test_each_desk_has_a_name_of_its_own(database, tmp_path):
+    """Their ids are the same: another preset's night must not change this one's. An app has no generator's name."""
+    usual, small = (
+        load_config(DecisionAgentsConfig, "decision_agents", "default", {"as_of": DAY}),
+        configured(),
+    )
+    assert (usual.rows_of, small.rows_of[:5]) == ("desk", "desk-")
+    assert small.rows_of == configured(desk__days=3).rows_of != configured(desk__seed=2).rows_of
+    assert written(small).written == small.desk.decisions * small.desk.days * len(RULES)
+    assert written(usual).written == usual.desk.decisions * usual.desk.days * len(RULES)
+    assert written(small).unchanged == small.desk.decisions * small.desk.days * len(RULES)
+    for name in ("desk", small.rows_of, "packages"):
+        with pytest.raises(ConfigError, match=f"the name '{name}' is a generator's: give the app another"):
+            configured(source={"name": name, "kind": "recorded"})
 
 
 def test_users_want_what_the_rule_says_save_for_the_noise():
@@ -137,7 +153,7 @@ def test_nothing_to_read_says_what_to_do(database, tmp_path):
     """No decision at all, and decisions that nothing was computed for."""
     with pytest.raises(
         DataError,
-        match=r"'desk' has no FILER decision to train on, nor any other: run collect/decisions first",
+        match=r"'desk-\w+' has no FILER decision to train on, nor any other: run collect/decisions first",
     ):
         collect(configured(), tmp_path / "none", nothing)
     written(configured())
@@ -207,7 +223,7 @@ def decision(number, text, **change):
 
 
 def kept(config, *rows):
-    for page in ingest(DESK, rows, now=end_of(DAY)):
+    for page in ingest(configured().rows_of, rows, now=end_of(DAY)):
         assert not page.quarantined
     with open_ledger("decision_agents", config.rewards, end_of(DAY), run_id="test") as ledger:
         ledger.compute()
@@ -242,8 +258,8 @@ def test_accepted_decisions_are_imitated_as_their_users_want_them(database, tmp_
     """Confirmed as they were, corrected as corrected; the others teach by their reward only."""
     one, two, three, four = SIDES["train"][:4]
     rows = [
-        decision(one, "first"),
-        decision(two, "second", feedback="CORRECTED", correction={"opus": "B"}),
+        decision(one, "first", confidence=0.9),
+        decision(two, "second", confidence=0.8, feedback="CORRECTED", correction={"opus": "B"}),
         decision(three, "third", feedback="OVERRIDDEN"),
         decision(four, "fourth", feedback="CORRECTED", correction="put it under B"),
     ]
@@ -255,6 +271,11 @@ def test_accepted_decisions_are_imitated_as_their_users_want_them(database, tmp_
         f"d{two:03d}": ['{"opus":"B"}\n'],
     }
     assert found.skipped == {NO_TRUTH: 1, NO_ANSWER: 1}
+    lines = {row["id"]: app_line(row) for row in read_rows(found)}
+    first, second = lines[f"d{one:03d}"], lines[f"d{two:03d}"]
+    assert first["confidence"] == 0.9
+    assert (second["reward"], second["confidence"]) == (None, None)
+    assert second["metadata"]["truth"] == second["completion"] == '{"opus":"B"}'
     logged = {row["id"]: row for row in read_rows(made(config, tmp_path, "ppo", "ppo"))}
     assert [logged[f"d{number:03d}"]["completions"] for number in (one, two, three)] == [
         ['{"opus":"A"}\n']
@@ -324,6 +345,20 @@ def test_a_session_lies_on_one_side_whoever_is_in_it(database, tmp_path):
         sides.setdefault("pairs" if "shared" in row["session"] else row["session"], set()).add(row["split"])
     assert [session for session, found in sides.items() if len(found) > 1] == []
     assert {side for found in sides.values() for side in found} == {"train", "validation", "test"}
+
+
+def test_few_users_are_split_by_session(database, tmp_path):
+    """One of them would be too much to hold out, and of one alone nothing ever would be."""
+    rows = [decision(n, f"letter {n}", user_id=f"user-{n % 4}", session_id=f"s{n // 2}") for n in range(200)]
+    config = configured(export__limit=None)
+    kept(config, *rows)
+    decisions, found = collected(config, tmp_path / "few")
+    assert decisions.notes["unit"] == "session"
+    assert decisions.counts["train"] > 80
+    assert decisions.counts["test"] > 30
+    assert len({(row["session"], row["split"]) for row in found}) == 100
+    kept(config, decision(201, "another", user_id="user-5"))
+    assert collected(config, tmp_path / "five")[0].notes["unit"] == "user"
 
 
 def test_the_last_days_alone_can_be_held_out(database, tmp_path):
