@@ -5,6 +5,7 @@ from typing import Any
 
 import psutil
 
+from core.config import load_config
 from core.errors import PromotionError
 from core.evaluation import Verdict
 from core.files import digest
@@ -40,9 +41,8 @@ def open_by_hand(run_id: str, use_case: str, slot: str, by: str | None, reason: 
 
     Raises: StoreError, RecordError, ConfigError.
     """
-    word = ByHand(
-        run_id=run_id, use_case=use_case, slot=slot, by=(by or "").strip() or _account(), reason=reason
-    )
+    by = (by or "").strip() or _account()
+    word = ByHand(run_id=run_id, use_case=use_case, slot=slot_named(use_case, slot), by=by, reason=reason)
     config = word.model_dump(exclude={"run_id", "use_case"}) | asked
     migrate()
     record_run(
@@ -54,6 +54,14 @@ def open_by_hand(run_id: str, use_case: str, slot: str, by: str | None, reason: 
         config=config,
     )
     return word
+
+
+def slot_named(use_case: str, slot: str) -> str:
+    """A slot as its use case spells it. Raises: ConfigError that lists those there are."""
+    from core.use_cases import use_case_named  # noqa: PLC0415  (seconds to import, and every flow imports its tasks)
+
+    named = use_case_named(use_case)
+    return load_config(named.config, named.name, overrides={"slot": slot}).slot
 
 
 def promote_by_hand(

@@ -39,6 +39,7 @@ def roll_back(word: ByHand) -> Champion:
 @task(name="history", **RETRIES)
 def show_history(use_case: str, slot: str, limit: int) -> list[Decision]:
     """Every decision about a slot as a table in the UI, newest first."""
+    slot = core.by_hand.slot_named(use_case, slot)
     migrate()
     decisions = history(use_case, slot, limit)
     said = f"{use_case} '{slot}': {len(decisions)} decisions, newest first"

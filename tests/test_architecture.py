@@ -44,7 +44,7 @@ HOMES = {
     "prefect": ("tasks", "flows", "deployments"),
     "psycopg": STORE,
     "rensa": ("core/duplicates.py",),
-    "scipy": ("core/statistics", "core/statistics.py"),
+    "scipy": ("core/statistics", "core/use_cases/widget_ratings/divided.py"),
     "sqlalchemy": STORE,
     "sqlite3": STORE,
     "sqlmodel": STORE,

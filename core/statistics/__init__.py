@@ -1,4 +1,4 @@
-"""Every test and interval that Overnight reports; the one home of scipy."""
+"""Every test and interval that Overnight reports; scipy's home."""
 
 from core.statistics.always_valid import always_valid_p_value, confidence_sequence
 from core.statistics.clusters import (

@@ -167,6 +167,15 @@ def test_what_is_missing_is_said_and_moves_nothing():
     assert [line.action for line in history(*SLOT)] == ["promoted"]
 
 
+def test_a_slot_is_spelt_as_its_use_case_does_and_one_there_is_not_is_refused():
+    assert "decision_agents has no promotion in slot 'filer' to undo" in failure(
+        rollback, use_case="decision_agents", slot="FILER"
+    )
+    for flow in (promote, rollback, history):
+        wrong = failure(flow, use_case="decision_agents", slot="default")
+        assert "'default' is no agent type: choose one of filer, librarian" in wrong
+
+
 def test_a_rollback_to_files_that_are_gone_serves_nothing_rather_than_the_wrong_model():
     """The pointer goes back all the same, and the name is dropped."""
     one, two = adapter("1"), adapter("2")
