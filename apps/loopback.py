@@ -17,7 +17,17 @@ HERE = ("127.0.0.1", "localhost")
 """What a client on this machine calls it: a page of a stranger, whatever its name resolves to, says another."""
 LARGEST_BODY = LARGEST + 64 * 1024
 """Bytes of a request that are read."""
+
+
+class TooLarge(Unreadable):
+    """A body that is not read to its end."""
+
+    def __init__(self) -> None:
+        super().__init__("oversize", f"larger than {LARGEST_BODY:,} bytes: leave out what isn't needed")
+
+
 STATUS: Mapping[type[OvernightError], int] = {
+    TooLarge: 413,
     Unreadable: 422,
     DataError: 422,
     ConfigError: 404,
@@ -43,7 +53,7 @@ def listen(port: int) -> socket.socket:
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """The request's body, as far as it is a JSON object of a decent size."""
+    """The request's body. Raises: Unreadable when it is no JSON object or too large, HTTPException for another kind."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, "send JSON, with the header 'Content-Type: application/json'")
@@ -51,15 +61,15 @@ async def json_object(request: Request) -> dict[str, Any]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > LARGEST_BODY:
-            raise HTTPException(413, f"larger than {LARGEST_BODY:,} bytes: leave out what isn't needed")
+            raise TooLarge
     try:
         found = json.loads(body)
     except RecursionError as error:
-        raise HTTPException(422, "nested too deeply to be read") from error
+        raise Unreadable("bad_json", "nested too deeply to be read") from error
     except ValueError as error:
-        raise HTTPException(422, f"no JSON: {error}") from error
+        raise Unreadable("bad_json", f"no JSON: {error}") from error
     if not isinstance(found, dict):
-        raise HTTPException(422, f"a JSON {type(found).__name__}: send an object with fields")
+        raise Unreadable("bad_json", f"a JSON {type(found).__name__}: send an object with fields")
     return found
 
 

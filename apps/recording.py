@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 
 from apps.assignment import serve_assignments
@@ -31,8 +31,6 @@ from core.store.rating_feedback import add_feedback
 
 PORT = 4280
 ACCEPTED = 202
-REFUSED = {413: "oversize", 422: "bad_json"}
-"""Why a body is set aside, by the answer to it."""
 
 
 def recording_app(
@@ -53,7 +51,7 @@ def recording_app(
         await run_in_threadpool(recorder.close)
 
     app = FastAPI(title="Overnight: recording", lifespan=recording)
-    app.state.rated = source, redact or dict
+    app.state.rated = source, redact
     guard(app)
     app.post("/decisions", status_code=ACCEPTED)(record_decision)
     app.post("/decisions/{external_id:path}/feedback", status_code=ACCEPTED)(record_feedback)
@@ -81,9 +79,8 @@ async def _given(request: Request) -> dict[str, Any]:
     """What was sent; what can't be read is counted among the rows set aside."""
     try:
         return await json_object(request)
-    except HTTPException as wrong:
-        if reason := REFUSED.get(wrong.status_code):
-            await run_in_threadpool(request.app.state.recorder.refuse, Unreadable(reason, wrong.detail))
+    except Unreadable as why:
+        await run_in_threadpool(request.app.state.recorder.refuse, why)
         raise
 
 

@@ -19,6 +19,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "step": ("step", "step_number", "stepNumber"),
     "logged_at": ("logged_at", "created_at", "createdAt"),
     "decision": ("decision_id", "decisionId"),
+    "feedback": ("feedback", "user_feedback", "userFeedback"),
+    "correction": ("correction", "user_correction", "userCorrection"),
 }
 """What a row's metadata may call it."""
 
@@ -26,6 +28,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 def named_in(metadata: Mapping[str, Any], what: str) -> Any:
     """A row's user, session, item, step ..., by any of its names; None where it has none."""
     return next((metadata[name] for name in NAMES[what] if metadata.get(name) is not None), None)
+
+
+def logged_in(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a row says of the decision that it logs, be that beside the rest or under `logged`."""
+    logged = metadata.get("logged")
+    return {**logged, **metadata} if isinstance(logged, Mapping) else metadata
 
 
 @dataclass(frozen=True, slots=True)

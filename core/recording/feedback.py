@@ -45,6 +45,8 @@ def merged(known: Mapping[str, str | None], news: Mapping[str, str]) -> dict[str
     for time, fields in TOGETHER:
         if time in news and not _is_later(known.get(time), news[time]):
             after |= {name: news[name] for name in (time, *fields) if name in news}
+            if "feedback" in news and known.get("feedback") is not None and "correction" not in news:
+                after["correction"] = None
     if "next_state" in news:
         after["next_state"] = news["next_state"]
     if "components" in news:

@@ -6,6 +6,7 @@ A call returns once its line is on the disk; the lines come into the store in ba
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import uuid4
@@ -29,10 +30,12 @@ LONGEST_WAIT = 30.0
 log = logging.getLogger(__name__)
 
 
-def redacted(redact: Redact, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values without personal data. Raises: Unreadable when the app's own function fails."""
+def redacted(redact: Redact | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values without personal data; the app's own stay as they are. Raises: Unreadable when its function fails."""
+    if redact is None:
+        return dict(values)
     try:
-        return dict(redact(dict(values)))
+        return dict(redact(deepcopy(dict(values))))
     except FAILURES as error:
         raise Unreadable(
             "redaction_failed", f"redact ended with {type(error).__name__}, and nothing is kept: repair it"
@@ -49,7 +52,7 @@ class Recorder:
     def __init__(self, source: str, *, redact: Redact | None = None, seconds: float | None = 2.0) -> None:
         """Raises: StorageError when the spool can't be written, Unreadable for a name that the store can't hold."""
         self.source = text("source", source) or "app"
-        self._redact: Redact = redact or dict
+        self._redact = redact
         self._segment = new_segment(self.source)
         self._flushing = threading.Lock()
         self._closing = threading.Event()
@@ -84,7 +87,8 @@ class Recorder:
         It waits for its decision where that isn't there yet. Raises: as `record_decision`.
         """
         now = datetime.now(UTC)
-        values = self._redacted(feedback, now)
+        values = self._redacted({**feedback, "external_id": external_id}, now)
+        external_id = values.pop("external_id", None)
         try:
             news = read_feedback(by_our_names(values, LATER), now)
             if (name := identity("external_id", external_id)) is None:

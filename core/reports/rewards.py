@@ -70,7 +70,7 @@ def _accounting(story: LedgerStory) -> Iterable[str]:
     yield _ends("what became of the decisions that were looked at", story.accounting)
     if story.stale_snapshots:
         yield bold(
-            f"{story.stale_snapshots} snapshots were made of rewards that are others now: make them again"
+            f"{story.stale_snapshots} snapshots hold decisions or rewards that are others now: the next run reads them again"
         )
 
 

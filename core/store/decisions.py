@@ -12,6 +12,7 @@ from core.store.engine import connection
 from core.store.newest import Newest
 from core.store.pages import letters, pages
 from core.store.quarantine import Unusable
+from core.store.stale import mark_stale
 
 TYPES = (
     dict.fromkeys(COLUMNS, "text")
@@ -19,7 +20,18 @@ TYPES = (
     | dict.fromkeys(TIMES, "timestamptz")
     | {"step": "int4", "confidence": "float8"}
 )
-DECISIONS = Newest("decisions", read_decision, TYPES)
+
+
+def _forget_rewards(held: psycopg.Connection, numbers: list[int]) -> None:
+    """Of decisions that are gone; the snapshots that hold them are stale."""
+    specs = [spec for (spec,) in held.execute("SELECT number FROM overnight.reward_specs")]
+    for spec in specs:
+        mark_stale(held, spec, numbers)
+    query = "DELETE FROM overnight.rewards WHERE spec = ANY (%s) AND subject = ANY (%s)"
+    held.execute(query, (specs, numbers))
+
+
+DECISIONS = Newest("decisions", read_decision, TYPES, followed=_forget_rewards)
 
 
 def ingest(

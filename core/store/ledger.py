@@ -32,7 +32,7 @@ class LedgerWork(Record):
     strata: Mapping[str, Stratum] = {}
     """Of the rewards that were computed, by agent type."""
     stale_snapshots: int = 0
-    """Snapshots that were made of rewards which are others now."""
+    """Snapshots of decisions or rewards which are others now."""
 
 
 Kept = Callable[[psycopg.Connection, LedgerWork], None]

@@ -14,11 +14,14 @@ from core.accounting import Accounting
 from core.document import Unreadable
 from core.store.bulk import copy_in, staging
 from core.store.quarantine import Unusable, quarantine, release
+from core.value import identity
 
-OPTED_IN, EVALUATION = "is_training_data", "is_evaluation"
-"""Columns by which an app says that a row may not be trained on, or was made to test a model."""
+OPTED_IN, HELD_BACK, EVALUATION = "is_training_data", "is_validation_data", "is_evaluation"
+"""Columns by which an app says that a row may not be trained on, is kept to judge by, or was made to test a model."""
 NO, YES = ("false", "f", "0"), ("true", "t", "1")
 TWICE, NOT_MEANT, TEST = "given twice", "not for training, says the app", "an evaluation, says the app"
+VALIDATION = "held back for validation, says the app"
+TAKEN_OUT = "by now not for training, says the app: taken out of the store"
 Key = tuple[Any, ...]
 
 
@@ -51,6 +54,8 @@ class Newest(Generic[AnyRow]):
     """Columns that make it no other row."""
     overtaken: str | None = None
     """Under which words the older of two is left out; where there are none, it goes to quarantine."""
+    followed: Callable[[psycopg.Connection, list[int]], None] | None = None
+    """Takes out what was made of rows (their numbers) that are taken out."""
 
     def keep(
         self,
@@ -68,12 +73,14 @@ class Newest(Generic[AnyRow]):
         unusable: list[Unusable] = []
         older: list[AnyRow] = []
         skipped: Counter[str] = Counter()
+        left_out: dict[str, str] = {}
         for values in page:
             if isinstance(values, Unusable):
                 unusable.append(values)
                 continue
             if (reason := _left_out(values)) is not None:
                 skipped[reason] += 1
+                left_out[str(values.get("external_id"))] = reason
                 continue
             try:
                 row = self.read(values, now)
@@ -89,6 +96,9 @@ class Newest(Generic[AnyRow]):
                 else:
                     older.append(other)
             usable[key] = row
+        for name in self._take_out(held, source, left_out):
+            skipped[left_out[name]] -= 1
+            skipped[TAKEN_OUT] += 1
         written, overtaken = self._upsert(held, source, usable)
         older += [usable.pop(key) for key in overtaken]
         if self.overtaken is None:
@@ -105,6 +115,19 @@ class Newest(Generic[AnyRow]):
             quarantined=dict(Counter(row.reason for row in unusable)),
             skipped={reason: count for reason, count in skipped.items() if count},
         ).checked(f"{self.table} of {source}")
+
+    def _take_out(self, held: psycopg.Connection, source: str, names: Iterable[str]) -> list[str]:
+        """The ids of rows that were kept while the app still let them be trained on."""
+        query = sql.SQL(
+            "DELETE FROM overnight.{} WHERE source = %s AND external_id = ANY (%s) RETURNING external_id, number"
+        )
+        asked = [name for name in names if _is_name(name)]
+        if not asked:
+            return []
+        gone = held.execute(query.format(sql.Identifier(self.table)), (source, asked)).fetchall()
+        if gone and self.followed is not None:
+            self.followed(held, [number for _, number in gone])
+        return [name for name, _ in gone]
 
     def _upsert(
         self, held: psycopg.Connection, source: str, usable: Mapping[Key, AnyRow]
@@ -178,7 +201,18 @@ def _left_out(values: Mapping[str, Any]) -> str | None:
     """Why a row is none of ours."""
     if str(values.get(OPTED_IN)).lower() in NO:
         return NOT_MEANT
-    return TEST if str(values.get(EVALUATION)).lower() in YES else None
+    for column, reason in ((HELD_BACK, VALIDATION), (EVALUATION, TEST)):
+        if str(values.get(column)).lower() in YES:
+            return reason
+    return None
+
+
+def _is_name(given: str) -> bool:
+    """Whether a stored row may be called that."""
+    try:
+        return identity("external_id", given) is not None
+    except Unreadable:
+        return False
 
 
 def _raw(values: Mapping[str, Any]) -> bytes:

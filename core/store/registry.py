@@ -59,14 +59,17 @@ SHORTEST_DIGEST = 6
 
 
 def record_snapshot(run_id: str, snapshot: Snapshot) -> None:
-    """Remember a set of rows; made of one that is stale, it is so too. Raises: RecordError for a run that was never recorded, StoreError."""
+    """Remember a set of rows as they were just read or made: stale as long as one that they were made of is.
+
+    Raises: RecordError for a run that was never recorded, StoreError.
+    """
     with transaction() as session:
         _latest_path(session, SnapshotRow, run_id=run_id, **_plain(snapshot))
         parent = aliased(SnapshotRow)
         since = select(func.min(parent.stale_since)).where(col(parent.sha256).in_(snapshot.parents))
         session.execute(
             update(SnapshotRow)
-            .where(col(SnapshotRow.sha256) == snapshot.sha256, col(SnapshotRow.stale_since).is_(None))
+            .where(col(SnapshotRow.sha256) == snapshot.sha256)
             .values(stale_since=since.scalar_subquery())
         )
 

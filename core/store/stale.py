@@ -1,4 +1,4 @@
-"""Snapshots whose rewards are others by now."""
+"""Snapshots whose decisions or rewards are others by now, until they are read again."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ MARK = """
 
 
 def mark_stale(held: psycopg.Connection, spec: int, subjects: Sequence[int]) -> int:
-    """Note which snapshots were made of rewards that changed, and all that was made of those; how many. Raises: psycopg.Error."""
+    """Note which snapshots were made of decisions that changed, or whose reward did, and all that was made of those; how many. Raises: psycopg.Error."""
     if not subjects:
         return 0
     return held.execute(MARK, {"spec": spec, "subjects": list(subjects)}).rowcount

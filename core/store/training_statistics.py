@@ -50,7 +50,7 @@ class TrainingStatistics(Record):
     def sentence(self) -> str:
         """Which agent types can be trained."""
         ready = [each.agent_type.lower() for each in self.agents if each.ready]
-        return f"Ready from {self.minimum:,} final rewards on: {', '.join(ready) or 'none'}."
+        return f"Ready from {self.minimum:,} final rewards on, those to be held out among them: {', '.join(ready) or 'none'}."
 
     def lines(self) -> Iterator[tuple[object, ...]]:
         """One agent type a line."""

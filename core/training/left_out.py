@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.dataset import ScoredGroup, Snapshot
+from core.decision import Feedback
 from core.errors import DataError
+from core.given_split import NAMES, logged_in, named_in
 from core.language.row import TokenGroup
 from core.training.config import (
     DpoSettings,
@@ -67,6 +69,7 @@ _REMEDIES = {
     "longer than the context": "shorten them, or take a model with a longer context_length",
     "reward missing": "run the stage that scores them",
     "no weights": "give every row a weight above 0 for what is to be imitated",
+    "not accepted by its user": "collect more feedback, or give a row what is right as its completion, with weights [1.0]",
     "no completion": "run the stage that answers them, or train by a method that draws completions itself",
     "older than max_age_days": "raise guards.max_age_days, or collect newer rows",
     "more than max_versions_behind": "raise guards.max_versions_behind, or collect newer rows",
@@ -119,7 +122,18 @@ def _no_target(row: ScoredGroup, tokens: TokenGroup, settings: Any) -> str | Non
     del settings
     usable = all(0 <= weight < math.inf for weight in row.weights)  # NaN is not
     wanted = sum(row.weights) > 0 if row.weights else len(tokens.completions) == 1
-    return None if usable and wanted else "no weights"
+    if not usable or not wanted:
+        return "no weights"
+    return None if row.weights or _is_accepted(row) else "not accepted by its user"
+
+
+def _is_accepted(row: ScoredGroup) -> bool:
+    """Whether the one completion may be imitated: confirmed, or what was right; where nobody was asked, it may."""
+    known = logged_in(row.metadata)
+    if not any(name in known for name in NAMES["feedback"]):
+        return True
+    answer = row.completions[0].strip()
+    return named_in(known, "feedback") == Feedback.CONFIRMED or known.get("truth") == answer
 
 
 def _no_advantage(row: ScoredGroup, tokens: TokenGroup, settings: GrpoSettings) -> str | None:

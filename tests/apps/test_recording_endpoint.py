@@ -152,10 +152,10 @@ def test_what_is_wrong_is_told_with_its_reason(endpoint):
             "reason": "unknown_agent_type",
         },
     )
-    assert endpoint.call(*post, raw='{"id": ')[0] == 422
+    assert endpoint.call(*post, raw='{"id": ')[1]["reason"] == "bad_json"
     assert endpoint.call(*post, [1]) == (
         422,
-        {"detail": "a JSON list: send an object with fields"},
+        {"detail": "a JSON list: send an object with fields", "reason": "bad_json"},
     )
     for state, reason in (
         ('{"x": NaN}', "non_finite"),
@@ -172,7 +172,7 @@ def test_what_is_wrong_is_told_with_its_reason(endpoint):
         == "unknown_field"
     )
     status, answer = endpoint.call(*post, DECISION | {"reasoning": "y" * (LARGEST + 100_000)})
-    assert status == 413
+    assert (status, answer["reason"]) == (413, "oversize")
     assert "larger than" in answer["detail"]
     assert endpoint.call(*post, DECISION | {"id": "words", "action": "archive"})[0] == 202
 

@@ -16,12 +16,12 @@ from core.store.engine import connection
 from core.store.foreign.reading import reading
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape
-from core.store.newest import OPTED_IN
+from core.store.newest import HELD_BACK, OPTED_IN
 from core.store.rewarded import known_spec
 
 SHAPE = Shape(
     needed=NEEDED,
-    optional=(*(name for name in COLUMNS if name not in NEEDED), OPTED_IN),
+    optional=(*(name for name in COLUMNS if name not in NEEDED), OPTED_IN, HELD_BACK),
     also_called=ALSO_CALLED,
 )
 PENDING = """

@@ -16,6 +16,8 @@ from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape, match, no_table
 from core.value import LARGEST
 
+PRIMARY = 0xFF
+"""The part of a SQLite error code that every extended code of its kind has."""
 BUSY_SECONDS = 30
 PAGE_ROWS = 1_000
 PAGE_BYTES = 16 * 1024 * 1024
@@ -136,6 +138,11 @@ def _translated(place: str) -> Iterator[None]:
     except sqlite3.NotSupportedError as error:
         raise ConfigError(f"{place} can't be read: {one_line(error)}") from error
     except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & PRIMARY == sqlite3.SQLITE_READONLY:
+            raise ConfigError(
+                f"{place} is in WAL mode, in which even a reader writes a file beside it ({one_line(error)}): let the worker "
+                "write its folder, or give it a copy (VACUUM INTO)"
+            ) from error
         raise SourceError(f"{place} can't be read now: {one_line(error)}; try again") from error
     except sqlite3.Error as error:
         raise ConfigError(

@@ -4,8 +4,8 @@ and what is still awaited.
 The watermark of trajectories (`updatedAt`) sees whatever the app's own client changes, a judgement among it. It does not see
 what is written past that client, so that trajectories without a judgement, and those that had not ended, are read again by
 their ids for some days. Model calls are logged once, and outcomes are only ever added: their watermark is `createdAt`, and
-what is read again are outcomes that have no end yet. A trajectory that an app lets be trained on only later is seen by its
-watermark alone.
+what is read again are outcomes that have no end yet. A trajectory that an app lets be trained on only later, or no longer, is
+seen by its watermark alone.
 """
 
 from collections.abc import Iterator, Mapping

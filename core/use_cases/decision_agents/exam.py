@@ -1,16 +1,15 @@
 """The lines of a file as questions: what a person brings to test a model on."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from core.dataset import Snapshot, read_rows, write_snapshot
-from core.decision import Feedback
 from core.errors import DataError
-from core.given_split import AS_SAID, named_in
+from core.given_split import AS_SAID, logged_in, named_in
 from core.held_out import TEST
-from core.use_cases.decision_agents.answers import END, action_text, read_answer
+from core.use_cases.decision_agents.answers import END, action_text, read_answer, truth_of
 from core.use_cases.decision_agents.config import DecisionAgentsConfig
 
 TRAINED_ON, UNKNOWN = "to train on, as the file says", "right answer unknown"
@@ -20,7 +19,8 @@ Row = dict[str, Any]
 def exam(config: DecisionAgentsConfig, given: Snapshot, folder: Path) -> Snapshot:
     """A file's rows whose right answer is known, all held out; of a file that says what is held out, those only.
 
-    Known is what a row of ours has as its truth, and a completion that the user confirmed. Raises: DataError when none is.
+    Known is what a row of ours has as its truth, and a completion that its user confirmed, or corrected by fields or as a
+    whole. Raises: DataError when none is.
     """
     skipped: Counter[str] = Counter()
     kind = f"exam of {config.agent_type}"
@@ -31,7 +31,7 @@ def exam(config: DecisionAgentsConfig, given: Snapshot, folder: Path) -> Snapsho
         why = ", ".join(f"{reason}: {count}" for reason, count in skipped.items())
         raise DataError(
             f"{given.notes.get('file', given.path)} has no line to test a model on ({why}): a line needs metadata.userFeedback "
-            "CONFIRMED, or metadata.truth with the right answer as JSON text"
+            "CONFIRMED, CORRECTED with metadata.userCorrection, or metadata.truth with the right answer as JSON text"
         )
     return snapshot
 
@@ -74,17 +74,17 @@ def _questions(given: Snapshot, unit: str, skipped: Counter[str]) -> Iterator[Ro
 
 def _truth(row: Row) -> str | None:
     """The right answer as canonical JSON, where it is known and is JSON."""
-    metadata = row["metadata"]
-    confirmed = _feedback(metadata) == Feedback.CONFIRMED and len(row["completions"]) == 1
-    text = metadata.get("truth") or (row["completions"][0] if confirmed else None)
-    answer = read_answer(text.strip()) if isinstance(text, str) else None
-    return None if answer is None else action_text(answer)
+    known = logged_in(row["metadata"])
+    truth = _answer(known.get("truth"))
+    if truth is None and len(row["completions"]) == 1:
+        action, correction = _answer(row["completions"][0]), _answer(named_in(known, "correction"))
+        truth = None if action is None else truth_of(action, named_in(known, "feedback"), correction)
+    return None if truth is None else action_text(truth)
 
 
-def _feedback(metadata: Mapping[str, Any]) -> Any:
-    logged = metadata.get("logged")
-    known = metadata if not isinstance(logged, Mapping) else {**logged, **metadata}
-    return known.get("userFeedback")
+def _answer(given: Any) -> Any:
+    """An answer that is JSON, or JSON text."""
+    return read_answer(given.strip()) if isinstance(given, str) else given
 
 
 def _question(row: Row, truth: str, unit: str) -> Row:

@@ -1,5 +1,6 @@
 """Where decisions come from: an app's own database, Debian's packages, or the desk that the generator plays."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -40,8 +41,12 @@ def known_until(config: DecisionAgentsConfig) -> datetime:
 
 
 def statistics(config: DecisionAgentsConfig) -> TrainingStatistics:
-    """How much each agent type has to train on, by the rewards of the settings. Raises: StoreError."""
-    return training_statistics(NAME, config.rows_of, config.rewards, config.enough_rows)
+    """How much each agent type has to train on, by the rewards of the settings; ready where the share of it that isn't held
+    out should be `enough_rows`. Raises: StoreError.
+    """
+    trained_on = 1 - config.export.held_out - config.export.validation
+    minimum = math.ceil(config.enough_rows / trained_on)
+    return training_statistics(NAME, config.rows_of, config.rewards, minimum)
 
 
 def _pages(config: DecisionAgentsConfig, run_id: str | None) -> Iterator[Accounting]:

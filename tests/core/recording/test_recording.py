@@ -236,6 +236,41 @@ def test_personal_data_is_gone_before_anything_is_written(home, database):
     assert b"example.org" not in bytes(stored("SELECT raw FROM overnight.quarantine")[0]["raw"])
 
 
+def test_the_redaction_works_on_a_copy_and_sees_the_name_of_a_feedback(home, database):
+    """What the app's agent goes on working with stays; a name that is made another one is so everywhere."""
+
+    def redact(values):
+        values["external_id"] = values["external_id"].replace("ada@example.org", "user-1")
+        if "state" in values:
+            values["state"]["sender"]["mail"] = None
+        return values
+
+    state = {"sender": {"mail": "ada@example.org"}}
+    with Recorder("app", redact=redact, seconds=None) as recorder:
+        given = {name: value for name, value in GOOD.items() if name != "id"}
+        recorder.record_decision(given | {"external_id": "ada@example.org/7", "state": state})
+        recorder.record_feedback("ada@example.org/7", {"feedback": "CONFIRMED"})
+        assert not any(b"example.org" in file.read_bytes() for file in spool_folder("app").iterdir())
+        recorder.flush()
+    assert state == {"sender": {"mail": "ada@example.org"}}
+    (row,) = stored()
+    assert (row["external_id"], row["feedback"]) == ("user-1/7", "CONFIRMED")
+    assert row["state"] == {"sender": {"mail": None}}
+
+
+def test_a_later_verdict_stands_for_itself(recorder):
+    """The correction that came with the one before is none of the new one's; one that came ahead of its verdict stays."""
+    recorder.record_decision(GOOD)
+    at = "2026-11-02T12:00:0{}Z".format
+    recorder.record_feedback("one", {"correction": "taxes", "feedback_at": at(1)})
+    recorder.record_feedback("one", {"feedback": "CORRECTED", "feedback_at": at(2)})
+    recorder.flush()
+    assert [(row["feedback"], row["correction"]) for row in stored()] == [("CORRECTED", "taxes")]
+    recorder.record_feedback("one", {"feedback": "CORRECTED", "feedback_at": at(3)})
+    recorder.flush()
+    assert [(row["feedback"], row["correction"]) for row in stored()] == [("CORRECTED", None)]
+
+
 def test_nothing_is_written_where_the_redaction_fails(home, database):
     """The app is told, the row is counted, and none of its words is kept."""
 

@@ -54,7 +54,7 @@ def test_a_night_is_told():
         "## desk, rewards 7: the night of 2026-11-01",
         "| read | 3 |",
         "| quarantined: bad_component | 1 |",
-        "**2 snapshots were made of rewards that are others now: make them again**",
+        "**2 snapshots hold decisions or rewards that are others now: the next run reads them again**",
         "| STORER | final | 250 | 50 | 0.5 |",
         "| STORER | base | 4 | 75.0 % | 25.0 % | 0.25 | 2026-11-01 12:00 |",
         "**look at STORER (total), STORER found**",

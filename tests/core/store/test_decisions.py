@@ -158,6 +158,43 @@ def test_what_may_not_be_trained_on_stays_where_it_is(database):
     assert kept("app", *rows) == Accounting(read=8, written=4, skipped={"not for training, says the app": 4})
 
 
+def test_what_an_app_takes_back_is_taken_out_with_what_it_was_worth(database):
+    """The row and its reward, by whichever version; what was held of it is stale. The others stay, and it may come again."""
+    kept("app", GOOD, GOOD | {"external_id": "two"})
+    kept("other", GOOD)
+    with connection() as held:
+        numbers = held.execute(
+            "INSERT INTO overnight.reward_specs (use_case, version, spec, sha256) "
+            "SELECT 'decision_agents', v, '{}', v FROM unnest(ARRAY['a', 'b']) v RETURNING number"
+        ).fetchall()
+        held.execute(
+            "INSERT INTO overnight.rewards (spec, subject, status, components, revision, code) "
+            "SELECT s.number, d.number, 'final', '[]', 1, '' FROM overnight.decisions d, overnight.reward_specs s"
+        )
+        held.execute(
+            "INSERT INTO overnight.snapshots (sha256, kind, path, counts, skipped, parents, notes) "
+            "VALUES ('rows', 'rows', '/', '{}', '{}', '{}', '{}')"
+        )
+        held.execute(
+            "INSERT INTO overnight.snapshot_subjects SELECT 'rows', 0, %s, array_agg(number) FROM overnight.decisions",
+            numbers[1],
+        )
+    gone = GOOD | {"is_training_data": False}
+    odd = GOOD | {"external_id": "a\0b", "is_validation_data": True}
+    skipped = {
+        "by now not for training, says the app: taken out of the store": 1,
+        "held back for validation, says the app": 1,
+    }
+    assert kept("app", gone, odd) == Accounting(read=2, skipped=skipped)
+    left = "SELECT source, external_id FROM overnight.decisions ORDER BY number"
+    assert [tuple(row.values()) for row in stored(left)] == [("app", "two"), ("other", "one")]
+    assert [row["count"] for row in stored("SELECT count(*) FROM overnight.rewards")] == [4]
+    stale = "SELECT stale_since IS NOT NULL AS stale FROM overnight.snapshots"
+    assert [row["stale"] for row in stored(stale)] == [True]
+    assert kept("app", gone) == Accounting(read=1, skipped={"not for training, says the app": 1})
+    assert kept("app", GOOD) == Accounting(read=1, written=1)
+
+
 def test_of_two_that_were_changed_at_once_the_same_one_stands(database):
     """Whichever comes first."""
     one, other = GOOD, GOOD | {"feedback": "IGNORED"}

@@ -334,6 +334,31 @@ def test_a_given_file_can_be_trained_on_by_every_method(tmp_path, tokenizer, set
     assert (len(data.train), len(data.held_out), data.dropped) == (18, 2, {})
 
 
+def test_sft_imitates_of_an_apps_file_what_its_users_accepted(tmp_path, tokenizer, settings_of):
+    """PPO learns of all of it; a line that names no feedback is nobody's refusal."""
+    said = [
+        {"userFeedback": "CONFIRMED"},
+        {"userFeedback": "CORRECTED", "truth": "A"},
+        {"logged": {"userFeedback": "CORRECTED"}, "truth": "B"},
+        {"userFeedback": "OVERRIDDEN"},
+        {"userFeedback": None},
+        {},
+    ]
+    line = {"completion": " A", "reward": 1.0, "split": "train"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        "\n".join(
+            json.dumps(line | {"id": str(number), "prompt": f"{number}:", "metadata": known})
+            for number, known in enumerate(said)
+        )
+    )
+    snapshot = given_rows(path, file_digest(path), tmp_path / "rows")
+    data = load_groups(snapshot, tokenizer, settings_of["sft"](), 64)
+    assert [group.id for group in data.train] == ["0", "1", "5"]
+    assert data.dropped == {"not accepted by its user": 3}
+    assert len(load_groups(snapshot, tokenizer, settings_of["ppo"](), 64).train) == 6
+
+
 @pytest.mark.parametrize(
     ("method", "changes", "where"),
     [("ppo", {"source": "online"}, "ppo.source"), ("grpo", {"estimator": "online"}, "grpo.estimator")],

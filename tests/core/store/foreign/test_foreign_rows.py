@@ -1,12 +1,19 @@
 """The reader knows no use case: a shape tells it which columns a kind of row has."""
 
+import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pytest
+
+from core.errors import ConfigError
 from core.store.foreign.opening import open_source
 from core.store.foreign.settings import SourceSettings
 from core.store.foreign.shape import Shape
 
+NOBODY = 65534
 TRAJECTORIES = Shape(
     needed=("trajectory_id", "agent_id", "started_at", "ended_at", "steps", "status"),
     optional=("window_hours", "metrics", "balance", "final_pnl", "used_in_training", "archetype"),
@@ -59,3 +66,24 @@ def test_trajectories_are_read_by_another_shape(postgres_app, tmp_path, monkeypa
     assert [[row[name] for name in same] for row in rows] == [
         [row[name] for name in same] for row in read(in_sqlite)
     ]
+
+
+def test_a_file_in_wal_mode_in_a_folder_that_is_not_ours_is_told_as_that(monkeypatch):
+    """Nothing that passes: SQLite has to write a file beside it even to read."""
+    with TemporaryDirectory() as folder:
+        file, own = Path(folder) / "app.db", os.geteuid()
+        with closing(sqlite3.connect(file)) as held:
+            held.execute("PRAGMA journal_mode = WAL")
+            held.execute(f"CREATE TABLE trajectories ({COLUMNS.format(time='DATETIME', real='REAL')})")
+        monkeypatch.setenv("SOURCE_SQLITE", str(file))
+        Path(folder).chmod(0o555)
+        if own == 0:
+            os.seteuid(NOBODY)
+        try:
+            with pytest.raises(
+                ConfigError, match=r"app.db is in WAL mode, .*: let the worker write its folder"
+            ):
+                read(SourceSettings(kind="sqlite", url_variable="SOURCE_SQLITE", table="trajectories"))
+        finally:
+            os.seteuid(own)
+            Path(folder).chmod(0o755)

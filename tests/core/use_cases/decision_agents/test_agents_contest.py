@@ -149,16 +149,20 @@ def app_line(number, feedback, **change):
 
 
 def test_lines_of_an_app_are_questions_where_the_answer_is_known(config, tmp_path):
-    """A confirmed completion is right; what was corrected, or is no JSON, says nothing."""
+    """A confirmed completion is right, and a correction; one of words alone, or what is no JSON, says nothing."""
     lines = [
         app_line(1, "CONFIRMED"),
         app_line(2, "CORRECTED"),
         app_line(3, None),
         app_line(4, "CONFIRMED", completion="A"),
     ]
+    for number, correction in ((5, {"opus": "B"}), (6, '{"opus": "C"}'), (7, "to C")):
+        line = app_line(number, "CORRECTED")
+        lines.append(line | {"metadata": line["metadata"] | {"userCorrection": correction}})
     found, rows = examined(config, lines, tmp_path)
-    assert found.skipped == {UNKNOWN: 3}
-    (only,) = rows
+    assert found.skipped == {UNKNOWN: 4}
+    only, *corrected = rows
+    assert [row["metadata"]["truth"] for row in corrected] == ['{"opus":"B"}', '{"opus":"C"}']
     assert (only["id"], only["split"], only["metadata"]["truth"]) == ("d1", "test", '{"opus":"A"}')
     with pytest.raises(
         DataError, match=r"lines.jsonl has no line to test a model on \(right answer unknown: 1\)"
